@@ -1,0 +1,317 @@
+"""The record of what is planned, who holds which task, and what became of every object.
+
+Three Protocols, one for each caller; one Redis class and one in-memory class implement all three.
+Every method is one atomic, idempotent step: calling it twice equals calling it once. Time is the
+server's. Any call may raise LedgerUnavailable; a call that names an unknown job raises JobNotFound.
+Calls block; an event loop hands them to a thread.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from ossimport.model import Counts, JobState, Lane, Outcome, Proof, TaskState, Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A submitted job. `settings` is sealed (see `seal.py`); the ledger never looks into it."""
+
+    name: str
+    created_ms: int  # epoch milliseconds of the submit; part of every task id
+    fingerprint: str  # of the settings that affect the result
+    settings: bytes
+    state: JobState = JobState.RUNNING
+    reason: str = ""  # why the state is FAILED or ABORT
+    scan_finished: bool = False
+    retries: int = 0  # how often a retry was asked for
+    retries_done: int = 0  # how many of them the master has put back into tasks
+
+
+class PlannedTask(NamedTuple):
+    """A task as the ledger takes it: the object list packed (`manifest.py`), and its sums."""
+
+    task_id: str
+    manifest: bytes
+    objects: int
+    bytes: int
+
+
+class ScanFailure(NamedTuple):
+    """A part of the source that could not be listed; counted as one failed object."""
+
+    key: str
+    code: str
+    message: str
+    rescan: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One move of the scan: what it found, and where each lane now stands.
+
+    `seq` counts the steps of a job from 1. `lanes` holds the lanes that moved: None = finished.
+    """
+
+    seq: int
+    lanes: Mapping[int, Lane | None]
+    tasks: Sequence[PlannedTask] = ()
+    excluded: int = 0
+    excluded_bytes: int = 0
+    failures: Sequence[ScanFailure] = ()
+
+
+class ScanState(NamedTuple):
+    """Where the scan stands: the last step's number, and the lanes that are not finished."""
+
+    seq: int
+    lanes: dict[int, Lane]
+    finished: bool
+
+
+class Claim(NamedTuple):
+    """A worker's right to work on a task, and all it needs to begin.
+
+    `done` is the bitmap of objects that have an outcome (bit i = byte i >> 3, mask 128 >> (i & 7),
+    as Redis SETBIT numbers them). `odd` names those whose outcome is neither copied nor skipped.
+    """
+
+    job: str
+    task_id: str
+    fence: int
+    worker: str
+    manifest: bytes
+    done: bytes
+    odd: dict[int, Outcome]
+    uploads: dict[int, Upload]
+    flushes: int  # flushes recorded so far; the next one has the number `flushes + 1`
+
+
+class Held(NamedTuple):
+    """The task is claimed: by whom, and under which fence."""
+
+    worker: str
+    fence: int
+
+
+class Flush(NamedTuple):
+    """What happened to a task's objects since the flush before.
+
+    Deltas may be negative (an outcome taken back after verification). `done` replaces the bitmap;
+    `odd` adds to, or with None removes from, the odd ones. `log` is audit.log text, compressed.
+    """
+
+    number: int
+    done: bytes
+    objects: Mapping[Outcome, int]
+    bytes: Mapping[Outcome, int]
+    proof: Mapping[Proof, int]
+    odd: Mapping[int, Outcome | None]
+    log: bytes
+    log_size: int  # bytes of `log` when decompressed
+    moving: int = 0  # bytes of unfinished large objects already at the destination
+
+
+class EventKind:
+    """What the outbox tells the master, in the order in which it happened."""
+
+    CLAIMED = "claimed"
+    LOG = "log"
+    RELEASED = "released"
+    ENDED = "ended"
+
+
+class Event(NamedTuple):
+    """One entry of the outbox. `offset` and `log` belong to LOG, `state` to ENDED.
+
+    `offset` is where in audit.log the text begins, so that writing it twice changes nothing; of an
+    ENDED event it is the file's whole length.
+    """
+
+    id: str
+    kind: str
+    task_id: str
+    worker: str = ""
+    offset: int = 0
+    log: bytes = b""
+    state: TaskState | None = None
+
+
+class RunningTask(NamedTuple):
+    """A task that a worker holds now."""
+
+    task_id: str
+    worker: str
+    fence: int
+    expired: bool
+    objects_done: int
+    objects_total: int
+    bytes_done: int
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One consistent look at a job."""
+
+    job: Job
+    counts: Counts
+    proof: Mapping[Proof, int]
+    tasks: Mapping[TaskState, int]
+    running: Sequence[RunningTask] = field(default_factory=tuple)
+    objects_per_second: float = 0.0
+    bytes_per_second: float = 0.0
+    elapsed: float = 0.0  # seconds from the submit to the end, or to now
+
+
+class ConsoleLedger(Protocol):
+    """The operator's third."""
+
+    def create_job(self, job: Job) -> None:
+        """Add a job. Raises JobExists unless this very job (same created_ms) is there."""
+
+    def jobs(self) -> list[str]:
+        """Names of all jobs, oldest first."""
+
+    def job(self, name: str) -> Job: ...
+
+    def snapshot(self, name: str) -> Snapshot: ...
+
+    def request_retry(self, name: str) -> int:
+        """Set a Failed or Abort job Running again; return how many objects are to be redone.
+
+        The master puts them back into tasks. 0 when nothing is failed or left: then nothing changes.
+        """
+
+    def uploads(self, name: str) -> list[Upload]:
+        """Multipart uploads that began and did not end."""
+
+    def forget_job(self, name: str) -> None:
+        """Remove every trace of the job. Workers that hold its tasks get StaleClaim."""
+
+
+class MasterLedger(Protocol):
+    """The master's third."""
+
+    def hold_job(self, name: str, holder: str, lease_s: float) -> bool:
+        """Take or renew the lease on a job; False while another holder's lease lives."""
+
+    def drop_job(self, name: str, holder: str) -> None:
+        """Give the lease back, if `holder` has it."""
+
+    def scan_state(self, name: str) -> ScanState: ...
+
+    def plan(self, name: str, step: PlanStep) -> None:
+        """Add the step's tasks as pending and move the lanes, at once.
+
+        A step with a number already seen changes nothing; a gap raises LedgerBehind.
+        """
+
+    def finish_scan(self, name: str) -> None:
+        """Say that all lanes are finished."""
+
+    def dispatch(self, name: str, limit: int) -> list[str]:
+        """Turn up to `limit` pending tasks, oldest first, into dispatched ones; return their ids."""
+
+    def overdue(self, name: str, older_s: float) -> list[str]:
+        """Tasks that have been dispatched for longer than `older_s` and that nobody claimed."""
+
+    def sent_again(self, name: str, task_ids: Sequence[str]) -> None:
+        """Start the clock of these dispatched tasks anew."""
+
+    def running(self, name: str) -> list[RunningTask]: ...
+
+    def take_back(self, name: str, task_id: str, fence: int) -> bool:
+        """Make a running task pending again if `fence` is still its claim. The lease may be live:
+        the caller knows that the worker is dead, or that the lease has expired."""
+
+    def outbox(self, name: str, limit: int) -> list[Event]:
+        """The oldest events that are not acknowledged."""
+
+    def acknowledge(self, name: str, last_id: str, ended: Sequence[str]) -> None:
+        """Drop the events up to `last_id`, and the records of the tasks that `ended`.
+
+        A failed task's uploads and the job's counters stay.
+        """
+
+    def restore(
+        self,
+        name: str,
+        task: PlannedTask,
+        state: TaskState,
+        *,
+        done: bytes,
+        odd: Mapping[int, Outcome],
+        log_size: int,
+        objects: Mapping[Outcome, int],
+        bytes_: Mapping[Outcome, int],
+        proof: Mapping[Proof, int],
+    ) -> None:
+        """Rebuild from the journal: a planned task with what had become of it. An ended `state` adds
+        counters only. Call it for steps up to the journal's checkpoint, before `resume_at`."""
+
+    def resume_at(self, name: str, scan: ScanState, step: PlanStep) -> None:
+        """Rebuild from the journal: set the scan's place; `step` carries excluded and failures."""
+
+    def requeue(
+        self,
+        name: str,
+        task: PlannedTask,
+        *,
+        done: bytes,
+        odd: Mapping[int, Outcome],
+        log_size: int,
+        objects: int,
+        bytes_: int,
+    ) -> None:
+        """Make an ended, failed task pending again; `objects` and `bytes_` go from failed to left.
+
+        Nothing changes if the task is already pending, dispatched or running.
+        """
+
+    def rescan_failures(self, name: str) -> None:
+        """Turn the scan failures back into lanes: the scan is not finished then."""
+
+    def retried(self, name: str, retries: int) -> None:
+        """Say that the retries up to this number have been put back into tasks."""
+
+    def set_state(self, name: str, state: JobState, reason: str = "") -> None:
+        """Close or reopen the job."""
+
+    def set_speed(self, name: str, objects_per_second: float, bytes_per_second: float) -> None: ...
+
+
+class WorkerLedger(Protocol):
+    """The worker's third. Calls with a claim raise StaleClaim when the claim is not live."""
+
+    def settings(self, name: str) -> Job: ...
+
+    def claim(
+        self, name: str, task_id: str, worker: str, lease_s: float, *, dead: int = 0
+    ) -> Claim | Held | None:
+        """Claim a pending or dispatched task, or a running one whose lease has expired.
+
+        `dead` is the fence of a holder that the caller has seen dead. Held when another holder is
+        live; None when there is no such task (ended, or its job is gone) or the job is not Running.
+        """
+
+    def renew(self, claim: Claim, lease_s: float) -> None: ...
+
+    def record(self, claim: Claim, flush: Flush) -> None:
+        """Add a flush. A number already recorded changes nothing."""
+
+    def save_upload(self, claim: Claim, index: int, upload: Upload | None) -> None:
+        """Remember (None: forget) how far the multipart upload of object `index` has come."""
+
+    def finish(self, claim: Claim, state: TaskState) -> None:
+        """End the task: SUCCEED or FAILED."""
+
+    def release(self, claim: Claim) -> None:
+        """Hand the task back: it is pending again, its outcomes kept."""
+
+    def stop_job(self, claim: Claim, reason: str) -> None:
+        """Hand the task back and set the job ABORT with `reason`, for a fatal error."""
+
+
+class Ledger(ConsoleLedger, MasterLedger, WorkerLedger, Protocol):
+    """All three thirds."""

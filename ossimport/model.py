@@ -1,0 +1,158 @@
+"""The frozen values that travel between modules. No I/O, no clock.
+
+One word per thing: a *job* is cut into *tasks*, a task holds *objects*, a large object is sent in
+*parts*. `Lane` and `Scanned` are the scan, `Task` the plan, `Outcome` and `CopyResult` the copy,
+`Counts` and `Snapshot` the report.
+
+Keys are relative to `srcPrefix`. A file name that is not UTF-8 keeps its bytes as lone surrogates
+(`os.fsdecode`), so that every name can be listed, recorded and reported.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class ObjectInfo(NamedTuple):
+    """One version of one object, as its store describes it."""
+
+    key: str
+    size: int  # bytes
+    mtime_ns: int = 0  # nanoseconds since 1970; 0 = the store does not say
+    etag: str = ""  # the store's version tag, without quotes; "" = it has none
+
+
+class Lane(NamedTuple):
+    """A part of a scan that one thread walks: what comes after `cursor`, up to and with `until`.
+
+    Both are opaque to everything but the source that made them. `until=""` means to the end.
+    """
+
+    cursor: str = ""
+    until: str = ""
+
+
+class Verdict(StrEnum):
+    """What a scan says of an entry."""
+
+    COPY = "copy"
+    EXCLUDED = "excluded"  # not an object (socket, device, symbolic link when not allowed)
+    FAILED = "failed"  # the entry could not be listed; `Scanned.rescan` is the lane to walk again
+
+
+class Scanned(NamedTuple):
+    """One entry of a scan, with the cursor that resumes the lane right behind it."""
+
+    info: ObjectInfo
+    cursor: str
+    verdict: Verdict = Verdict.COPY
+    code: str = ""  # why it is excluded or failed
+    message: str = ""
+    rescan: Lane | None = None
+
+
+class Task(NamedTuple):
+    """A batch of objects: the unit of dispatch, claim and retry.
+
+    `task_id` derives from the content, so that planning the same listing twice gives the same id.
+    """
+
+    job: str
+    task_id: str  # 32 upper-case hex digits, "_", 13-digit epoch milliseconds of the job
+    objects: tuple[ObjectInfo, ...]
+
+    @property
+    def size(self) -> int:
+        """Sum of the objects' sizes, in bytes."""
+        return sum(info.size for info in self.objects)
+
+
+class JobState(StrEnum):
+    """Where a job stands. The values are the original tool's words."""
+
+    RUNNING = "Running"
+    SUCCEED = "Succeed"
+    FAILED = "Failed"
+    ABORT = "Abort"  # stopped by a fatal error; `reason` says which
+
+
+class TaskState(StrEnum):
+    """pending -> dispatched -> running -> succeed | failed."""
+
+    PENDING = "pending"
+    DISPATCHED = "dispatched"
+    RUNNING = "running"
+    SUCCEED = "succeed"
+    FAILED = "failed"
+
+
+class Outcome(StrEnum):
+    """What became of an object."""
+
+    COPIED = "copied"
+    SKIPPED = "skipped"  # the destination has it already
+    FAILED = "failed"
+    VANISHED = "vanished"  # gone from the source between scan and copy
+    EXCLUDED = "excluded"
+
+
+class Proof(StrEnum):
+    """How well we know that the destination holds the source's bytes."""
+
+    NONE = "0"
+    SIZE = "1"
+    CRC64 = "2"  # CRC64 of the bytes as read equals what OSS returned, and the source did not change
+    SOURCE = "3"  # the same, and the source's own checksum agrees
+
+
+class CopyResult(NamedTuple):
+    """How the copy of one object ended."""
+
+    outcome: Outcome
+    size: int = 0  # bytes of the version that was copied; may differ from the listed size
+    proof: Proof = Proof.NONE
+    crc64: int | None = None
+    code: str = ""  # for FAILED, VANISHED and EXCLUDED: why
+    message: str = ""
+    request_id: str = ""
+    attempts: int = 1
+    seconds: float = 0.0
+
+
+class Upload(NamedTuple):
+    """A multipart upload that has begun: enough to go on with it, or to abort it."""
+
+    key: str  # at the destination
+    upload_id: str
+    part_size: int
+    source: ObjectInfo  # the version whose bytes the parts hold
+    parts: dict[int, tuple[str, int]]  # part number -> (etag, CRC64 of the bytes as read)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Objects and bytes of one kind of outcome. Bytes are listed bytes, so that sums close."""
+
+    objects: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The law: listed = copied + skipped + failed + vanished + excluded + left, at every instant."""
+
+    listed: Tally = field(default_factory=Tally)
+    copied: Tally = field(default_factory=Tally)
+    skipped: Tally = field(default_factory=Tally)
+    failed: Tally = field(default_factory=Tally)
+    vanished: Tally = field(default_factory=Tally)
+    excluded: Tally = field(default_factory=Tally)
+
+    @property
+    def left(self) -> Tally:
+        """What has no outcome yet."""
+        done = (self.copied, self.skipped, self.failed, self.vanished, self.excluded)
+        return Tally(
+            self.listed.objects - sum(t.objects for t in done),
+            self.listed.bytes - sum(t.bytes for t in done),
+        )

@@ -1,0 +1,72 @@
+"""What every source promises: list, stat, and exact bytes of one version.
+
+A source is opened from the job's settings by `sources.open_source`, which imports only the module
+of the wanted `srcType`. Listing is synchronous (the master scans in threads); `stat` and `read` run
+on a worker's event loop.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+from ossimport.model import Lane, ObjectInfo, Scanned
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Checksum(NamedTuple):
+    """A checksum of the whole object that the source itself states."""
+
+    algorithm: str  # "md5" (lower-case hex) or "crc64" (decimal, ECMA-182)
+    value: str
+
+
+class Payload(NamedTuple):
+    """Bytes of one version, wholly in memory, and what travels with them."""
+
+    body: bytes | bytearray | memoryview
+    headers: Mapping[str, str] = NO_HEADERS  # Content-Type, x-oss-meta-...: as OSS will get them
+    checksum: Checksum | None = None
+
+
+class Scan(Protocol):
+    """A walk over one lane, used by one thread. Closing it early is allowed."""
+
+    def __iter__(self) -> Iterator[Scanned]:
+        """Yield every entry of the lane once, each with the cursor that resumes behind it.
+
+        Raises Transient (the lane may be opened again from its last cursor) or Fatal.
+        """
+
+    def split(self) -> Lane | None:
+        """Give away the later part of what is left; this scan then ends before it.
+
+        Called by the scan's own thread between two entries. None when there is nothing to give.
+        """
+
+    @property
+    def until(self) -> str:
+        """Where this scan ends now (`Lane.until`); `split` moves it."""
+
+
+class Source(Protocol):
+    """A read-only namespace of objects. Every call may raise StorageError, nothing else."""
+
+    def check(self) -> None:
+        """List one entry. Raises Fatal when the source cannot be read as configured."""
+
+    def scan(self, lane: Lane) -> Scan:
+        """Open a walk over `lane`; `Lane()` is everything."""
+
+    async def stat(self, key: str) -> ObjectInfo:
+        """Describe the object now. Raises Permanent(code="NotFound") if it is gone."""
+
+    async def read(self, info: ObjectInfo, offset: int, length: int) -> Payload:
+        """Return exactly `length` bytes from `offset` of the version that `info` describes.
+
+        Raises Permanent(code="NotFound") if the object is gone, Permanent(code="SourceChanged") if
+        it is another version now or changed during the read.
+        """
+
+    async def close(self) -> None:
+        """Give back connections. Idempotent."""
