@@ -20,6 +20,7 @@ class ObjectInfo(NamedTuple):
     size: int  # bytes
     mtime_ns: int = 0  # nanoseconds since 1970; 0 = the store does not say
     etag: str = ""  # the store's version tag, without quotes; "" = it has none
+    crc64: int | None = None  # of the whole object, where the store says it (a `stat`, no listing)
 
 
 class Lane(NamedTuple):
