@@ -1,0 +1,48 @@
+"""A bound on the bytes that a process holds in memory."""
+
+import asyncio
+from collections import deque
+
+
+class Budget:
+    """A bound on the bytes held in memory, granted in the order of asking.
+
+    A request for more than the whole budget is granted when nothing else is held.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def take(self, amount: int) -> None:
+        """Wait until `amount` bytes may be held. Pair with `give`."""
+        if not self._waiting and self._fits(amount):
+            self._held += amount
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((amount, future))
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.give(amount)  # granted in the very moment of the cancellation
+            else:
+                self._waiting.remove((amount, future))
+                self._grant()
+            raise
+
+    def give(self, amount: int) -> None:
+        """Return bytes and let those who wait go on."""
+        self._held -= amount
+        self._grant()
+
+    def _fits(self, amount: int) -> bool:
+        return self._held == 0 or self._held + amount <= self._limit
+
+    def _grant(self) -> None:
+        while self._waiting and self._fits(self._waiting[0][0]):
+            amount, future = self._waiting.popleft()
+            if not future.done():
+                self._held += amount
+                future.set_result(None)
