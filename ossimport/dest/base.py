@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
+from ossimport.errors import Permanent
 from ossimport.model import ObjectInfo
 
 Body = bytes | bytearray | memoryview
@@ -17,6 +18,16 @@ class Limits(NamedTuple):
     max_put_size: int
     max_object_size: int
     max_key_bytes: int  # of the UTF-8 form
+
+
+OSS_LIMITS = Limits(
+    min_part_size=100 * 1024,
+    max_part_size=5 * 1024**3,
+    max_parts=10_000,
+    max_put_size=5 * 1024**3,
+    max_object_size=10_000 * 5 * 1024**3,  # 48.8 TB
+    max_key_bytes=1023,
+)
 
 
 class Stored(NamedTuple):
@@ -39,15 +50,19 @@ class Destination(Protocol):
     """A bucket to write into. Keys are whole keys: `destPrefix` is already in them.
 
     Calls run on one event loop and raise StorageError, nothing else. Nothing is retried here.
+    A key that the service could not store raises Permanent(code="InvalidKey"), and is never sent.
     """
 
     limits: Limits
 
-    async def check(self) -> None:
-        """See that the bucket answers with these credentials. Raises Fatal with the cure."""
+    async def check(self, prefix: str = "") -> None:
+        """See that the bucket can be listed and written under `prefix`; leave nothing behind.
+
+        Raises Fatal when it refuses, Transient when it does not answer, both with the cure.
+        """
 
     async def stat(self, key: str) -> ObjectInfo | None:
-        """Describe the object; None if there is none."""
+        """Describe the object, CRC64 included; None if there is none."""
 
     async def list(self, prefix: str, after: str, limit: int = 1000) -> list[ObjectInfo]:
         """Up to `limit` objects under `prefix` with keys greater than `after`, in UTF-8 byte order.
@@ -56,24 +71,53 @@ class Destination(Protocol):
         """
 
     async def put(self, key: str, body: Body, headers: Mapping[str, str]) -> Stored:
-        """Write a whole object; it is there completely or not at all."""
+        """Write a whole object; it is there completely or not at all.
+
+        Header names are case-blind. A value in latin-1 is sent byte by byte. One that is not, or
+        has control characters, is percent-encoded as UTF-8 in `x-oss-meta-*`, and in any other
+        header raises Permanent(code="InvalidArgument"). So it is in `start_upload`.
+        """
 
     async def start_upload(self, key: str, headers: Mapping[str, str]) -> str:
         """Begin a multipart upload and return its id."""
 
-    async def upload_part(
-        self, key: str, upload_id: str, number: int, body: Body
-    ) -> StoredPart:
+    async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> StoredPart:
         """Send part `number` (from 1). Sending a number again replaces it."""
 
     async def list_parts(self, key: str, upload_id: str) -> dict[int, StoredPart]:
         """The parts that the service holds. Raises Permanent(code="NoSuchUpload")."""
 
     async def finish_upload(self, key: str, upload_id: str, parts: Mapping[int, str]) -> Stored:
-        """Make the object of `parts` (number -> etag)."""
+        """Make the object of `parts` (number -> etag).
+
+        Raises Permanent(code="NoSuchUpload") also when an earlier call did it but its answer got
+        lost: then `stat` has the object, with the CRC64 that `parts` make.
+        """
 
     async def abort_upload(self, key: str, upload_id: str) -> None:
         """Drop the upload and its parts. Idempotent: an unknown upload is no error."""
 
     async def close(self) -> None:
         """Give back connections. Idempotent."""
+
+
+def encode_key(key: str, limits: Limits, op: str) -> bytes:
+    """Return the UTF-8 form of a key that can be sent, else raise Permanent(code="InvalidKey").
+
+    `.` and `..` would be resolved on the way and address the bucket itself.
+    """
+    try:
+        encoded = key.encode()
+    except UnicodeEncodeError:
+        problem = "is not UTF-8"
+    else:
+        if not encoded or key in {".", ".."}:
+            problem = "cannot name an object"
+        elif key[0] in "/\\":
+            problem = "must not begin with / or \\"
+        elif len(encoded) > limits.max_key_bytes:
+            problem = f"has {len(encoded)} bytes; {limits.max_key_bytes} are allowed"
+        else:
+            return encoded
+    message = f"{op}: the object name {key!r} {problem}. Cure: rename it at the source"
+    raise Permanent(message, code="InvalidKey", op=op, key=key)

@@ -1,0 +1,136 @@
+"""What OSS's refusals mean for a job: one table, from HTTP status and error code to our errors.
+
+OSS answers `<Error>` with Code, Message, RequestId and EC; to HEAD, which has no body, the same in
+base64 in `x-oss-err`. Nothing else of an answer is repeated to the operator: SignatureDoesNotMatch
+comes with the string that was signed, which holds security tokens.
+"""
+
+import base64
+import binascii
+import html
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ossimport.errors import Fatal, Permanent, StorageError, Transient
+
+BUCKET_OPS = frozenset({"check", "list"})  # what these are refused, every object is refused
+_LONGEST_MESSAGE = 300  # characters of the service's own text
+_CHECK_KEYS = "check destAccessKey and destSecretKey of the job"
+_NEW_TOKEN = "put a new security token in destSecurityToken, with the keys that belong to it"
+_DOMAIN = "set destDomain to the endpoint of the bucket's region, without the bucket's name"
+
+_FATAL = {
+    "InvalidAccessKeyId": _CHECK_KEYS,
+    "SignatureDoesNotMatch": f"{_CHECK_KEYS}, and destRegion if it is set",
+    "InvalidSecurityToken": _NEW_TOKEN,
+    "SecurityTokenExpired": _NEW_TOKEN,
+    "NoSuchBucket": "check destBucket; create the bucket in the region of destDomain",
+    "InvalidBucketName": "check destBucket, and that destDomain does not contain the bucket's name",
+    "SecondLevelDomainForbidden": _DOMAIN,
+    "UserDisable": "the account is disabled or in arrears: settle it with the service",
+}
+_TRANSIENT = {
+    "RequestTimeTooSkewed": "set this host's clock (NTP); if it is right the host is overloaded: "
+    "lower workerTaskThreadNum",
+    "RequestTimeout": "the network is slow or full; lower workerTaskThreadNum",
+    "BadRequest": "",
+    "InvalidDigest": "",  # the body was damaged on the way; it is still in memory
+    "QpsLimitExceeded": "lower workerTaskThreadNum, or ask for a higher limit of the account",
+}
+_PERMANENT = {
+    "AccessDenied": "the keys need oss:PutObject, oss:AbortMultipartUpload and oss:ListParts on "
+    "this object; see also the bucket's policy",
+    "InvalidObjectName": "rename the object at the source",
+    "InvalidObjectState": "the object is archived: restore it, then retry",
+    "FileAlreadyExists": "the bucket forbids overwriting; see its retention policy",
+    "FileImmutable": "a retention policy of the bucket protects the object",
+    "EntityTooLarge": "lower multipartUploadThreshold",
+    "EntityTooSmall": "raise multipartUploadPartSize to 100k or more",
+}
+_BUCKET_ACCESS = (
+    "the keys need oss:ListObjects on the bucket, and oss:PutObject and oss:AbortMultipartUpload "
+    "under destPrefix; see also the bucket's policy"
+)
+_PASSING_STATUS = frozenset({401, 408, 429})  # besides 5xx; as OSS's own SDK of 2023 retries
+
+
+class Refusal(NamedTuple):
+    """What an answer that is not a success says."""
+
+    status: int
+    code: str  # "" where it has none
+    message: str
+    request_id: str
+    ec: str  # OSS's finer error code, which its support pages list
+    endpoint: str  # where the bucket is, if it was asked for in the wrong region
+    retry_after: float  # seconds
+
+
+def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
+    """Read an answer of any server, of OSS or of something in between. `headers` in lower case."""
+    if not body and "x-oss-err" in headers:
+        try:
+            body = base64.b64decode(headers["x-oss-err"])
+        except binascii.Error:
+            body = b""
+    text = body.decode("utf-8", "replace")
+    wish = headers.get("retry-after", "")
+    return Refusal(
+        status=status,
+        code=_field(text, "Code"),
+        message=_field(text, "Message"),
+        request_id=headers.get("x-oss-request-id") or _field(text, "RequestId"),
+        ec=_field(text, "EC") or headers.get("x-oss-ec", ""),
+        endpoint=_field(text, "Endpoint"),
+        retry_after=float(wish) if wish.isascii() and wish.isdigit() else 0.0,
+    )
+
+
+def translate(refusal: Refusal, *, op: str, bucket: str, key: str) -> StorageError:
+    """Say what a refusal means: for this object, for the whole job, or for the moment only."""
+    code = refusal.code or _code_of_status(refusal.status)
+    kind, cure = _disposition(refusal, code, op)
+    said = f"HTTP {refusal.status} {code}"
+    if refusal.message:
+        said = f"{said}: {refusal.message.rstrip('.')}"
+    marks = {"request id": refusal.request_id, "EC": refusal.ec}
+    quoted = ", ".join(f"{name} {value}" for name, value in marks.items() if value)
+    where = f"{op} of {key!r} in bucket {bucket!r}" if key else f"{op} of bucket {bucket!r}"
+    message = f"{where}: {said}" + (f" ({quoted})" if quoted else "")
+    if cure:
+        message = f"{message}. Cure: {cure}"
+    error = kind(message, code=code, op=op, key=key, request_id=refusal.request_id)
+    if isinstance(error, Transient):
+        error.retry_after = refusal.retry_after
+    return error
+
+
+def _disposition(refusal: Refusal, code: str, op: str) -> tuple[type[StorageError], str]:
+    if code in _FATAL:
+        return Fatal, _FATAL[code]
+    if refusal.endpoint:
+        return Fatal, f"set destDomain to {refusal.endpoint}, where the bucket is"
+    if code in _TRANSIENT or refusal.status in _PASSING_STATUS or refusal.status >= 500:
+        return Transient, _TRANSIENT.get(code, "")
+    if 300 <= refusal.status < 400:
+        return Fatal, f"what answers is not OSS, or not the right endpoint: {_DOMAIN}"
+    if op in BUCKET_OPS:
+        return Fatal, _BUCKET_ACCESS if code == "AccessDenied" else ""
+    return Permanent, _PERMANENT.get(code, "")
+
+
+def _code_of_status(status: int) -> str:
+    """Our own word where the service sent none: HEAD, or a proxy in between."""
+    if status >= 500:
+        return "ServerError"
+    return {403: "AccessDenied", 408: "Timeout", 429: "Throttled"}.get(status, f"HTTP{status}")
+
+
+def _field(text: str, name: str) -> str:
+    """The text of an element of the flat error XML; also of one that was cut off behind it."""
+    match = re.search(rf"<{name}>([^<]*)</{name}>", text)
+    if match is None:
+        return ""
+    words = " ".join(html.unescape(match[1]).split())
+    return "".join(c for c in words if c.isprintable())[:_LONGEST_MESSAGE]
