@@ -9,7 +9,7 @@ Keys are relative to `srcPrefix`. A file name that is not UTF-8 keeps its bytes 
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 
@@ -104,6 +104,50 @@ class Proof(StrEnum):
     SIZE = "1"
     CRC64 = "2"  # CRC64 of the bytes as read equals what OSS returned, and the source did not change
     SOURCE = "3"  # the same, and the source's own checksum agrees
+
+
+class Mark(IntEnum):
+    """What became of one object of a task, in one byte: a task's marks are `bytes`, one for each.
+
+    It says the outcome and the proof, so that one outcome can be taken back exactly.
+    """
+
+    LEFT = 0
+    COPIED_NO_PROOF = 1
+    COPIED_SIZE = 2
+    COPIED_CRC64 = 3
+    COPIED_SOURCE = 4
+    SKIPPED = 5
+    FAILED = 6
+    VANISHED = 7
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """None while the object is left."""
+        return _MEANING[self][0]
+
+    @property
+    def proof(self) -> Proof | None:
+        """None unless the object was copied."""
+        return _MEANING[self][1]
+
+
+_MEANING: dict[Mark, tuple[Outcome | None, Proof | None]] = {
+    Mark.LEFT: (None, None),
+    Mark.COPIED_NO_PROOF: (Outcome.COPIED, Proof.NONE),
+    Mark.COPIED_SIZE: (Outcome.COPIED, Proof.SIZE),
+    Mark.COPIED_CRC64: (Outcome.COPIED, Proof.CRC64),
+    Mark.COPIED_SOURCE: (Outcome.COPIED, Proof.SOURCE),
+    Mark.SKIPPED: (Outcome.SKIPPED, None),
+    Mark.FAILED: (Outcome.FAILED, None),
+    Mark.VANISHED: (Outcome.VANISHED, None),
+}
+_MARKS = {meaning: mark for mark, meaning in _MEANING.items()}
+
+
+def mark_of(outcome: Outcome, proof: Proof) -> Mark:
+    """The mark for an outcome; `proof` counts for COPIED only."""
+    return _MARKS[outcome, proof if outcome is Outcome.COPIED else None]
 
 
 class CopyResult(NamedTuple):

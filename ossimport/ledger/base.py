@@ -72,8 +72,7 @@ class ScanState(NamedTuple):
 class Claim(NamedTuple):
     """A worker's right to work on a task, and all it needs to begin.
 
-    `done` is the bitmap of objects that have an outcome (bit i = byte i >> 3, mask 128 >> (i & 7),
-    as Redis SETBIT numbers them). `odd` names those whose outcome is neither copied nor skipped.
+    `marks` has one byte for each object of the task (`model.Mark`): what has become of it so far.
     """
 
     job: str
@@ -81,8 +80,7 @@ class Claim(NamedTuple):
     fence: int
     worker: str
     manifest: bytes
-    done: bytes
-    odd: dict[int, Outcome]
+    marks: bytes
     uploads: dict[int, Upload]
     flushes: int  # flushes recorded so far; the next one has the number `flushes + 1`
 
@@ -97,16 +95,15 @@ class Held(NamedTuple):
 class Flush(NamedTuple):
     """What happened to a task's objects since the flush before.
 
-    Deltas may be negative (an outcome taken back after verification). `done` replaces the bitmap;
-    `odd` adds to, or with None removes from, the odd ones. `log` is audit.log text, compressed.
+    Deltas may be negative (an outcome taken back after verification). `marks` replaces the task's
+    marks. `log` is audit.log text, compressed with zstd.
     """
 
     number: int
-    done: bytes
+    marks: bytes
     objects: Mapping[Outcome, int]
     bytes: Mapping[Outcome, int]
     proof: Mapping[Proof, int]
-    odd: Mapping[int, Outcome | None]
     log: bytes
     log_size: int  # bytes of `log` when decompressed
     moving: int = 0  # bytes of unfinished large objects already at the destination
@@ -240,8 +237,7 @@ class MasterLedger(Protocol):
         task: PlannedTask,
         state: TaskState,
         *,
-        done: bytes,
-        odd: Mapping[int, Outcome],
+        marks: bytes,
         log_size: int,
         objects: Mapping[Outcome, int],
         bytes_: Mapping[Outcome, int],
@@ -258,8 +254,7 @@ class MasterLedger(Protocol):
         name: str,
         task: PlannedTask,
         *,
-        done: bytes,
-        odd: Mapping[int, Outcome],
+        marks: bytes,
         log_size: int,
         objects: int,
         bytes_: int,
