@@ -119,7 +119,7 @@ class CopyEngine:
         return result._replace(seconds=time.monotonic() - started, attempts=1 + it.retries)
 
     async def persist(
-        self, it: _Copying, request: Callable[[], Awaitable[T]], attempts: int = 0
+        self, request: Callable[[], Awaitable[T]], it: _Copying | None = None, attempts: int = 0
     ) -> T:
         """Make a request until it succeeds, fails for good, or has failed often enough."""
         attempt = 0
@@ -130,7 +130,8 @@ class CopyEngine:
                 attempt += 1
                 if attempt >= (attempts or self.policy.attempts):
                     raise
-                it.retries += 1
+                if it is not None:
+                    it.retries += 1
                 wait = max(backoff(attempt, self._jitter()), min(exc.retry_after, 300.0))
                 log.debug("%s %s: %s; again in %.1f s", exc.op, exc.key, exc.code, wait)
                 await self._sleep(wait)
@@ -143,7 +144,7 @@ class CopyEngine:
             except Permanent as exc:
                 if exc.code != "SourceChanged":
                     raise
-                it.info = await self.persist(it, lambda: self.source.stat(it.info.key))
+                it.info = await self.persist(lambda: self.source.stat(it.info.key), it)
         raise Permanent(
             f"the object changed {self.policy.changes} times while it was read",
             code="SIZE_NOT_MATCH",
@@ -175,7 +176,7 @@ class CopyEngine:
         OSS tells whole seconds only: one written in the very second of the change may be the older
         version, so it does not count.
         """
-        found = await self.persist(it, lambda: self.dest.stat(key))
+        found = await self.persist(lambda: self.dest.stat(key), it)
         if found is None or found.size != it.info.size or not it.info.mtime_ns:
             return False
         return found.mtime_ns // 1_000_000_000 > it.info.mtime_ns // 1_000_000_000
@@ -186,14 +187,14 @@ class CopyEngine:
         size = it.info.size
         await self.budget.take(size)
         try:
-            payload, crc, headers = await self.persist(it, lambda: self._read_whole(it.info))
+            payload, crc, headers = await self.persist(lambda: self._read_whole(it.info), it)
 
             async def put() -> Stored:
                 stored = await self.dest.put(key, payload.body, headers)
                 verify(crc, stored.crc64, key, stored.request_id)
                 return stored
 
-            stored = await self.persist(it, put)
+            stored = await self.persist(put, it)
         finally:
             self.budget.give(size)
         proof = _proof(stored, payload.checksum)
@@ -250,7 +251,7 @@ class CopyEngine:
                     return kept
             await self._drop_upload(it)
         headers = self._headers(it.info.key, Payload(b""))
-        upload_id = await self.persist(it, lambda: self.dest.start_upload(key, headers))
+        upload_id = await self.persist(lambda: self.dest.start_upload(key, headers), it)
         it.upload = Upload(key, upload_id, part_size, it.info, {})
         await it.save(it.upload)
         return it.upload
@@ -258,7 +259,7 @@ class CopyEngine:
     async def _resume(self, it: _Copying, upload: Upload) -> Upload | None:
         try:
             held = await self.persist(
-                it, lambda: self.dest.list_parts(upload.key, upload.upload_id)
+                lambda: self.dest.list_parts(upload.key, upload.upload_id), it
             )
         except Permanent as exc:
             if exc.code != "NoSuchUpload":
@@ -288,7 +289,7 @@ class CopyEngine:
                     raise
                 return Stored(found.etag, found.crc64, exc.request_id)
 
-        stored = await self.persist(it, finish)
+        stored = await self.persist(finish, it)
         if stored.crc64 is not None and stored.crc64 != crc:
             raise Permanent(
                 f"OSS holds other bytes than were sent (CRC64 {stored.crc64}, sent {crc})",
@@ -306,7 +307,7 @@ class CopyEngine:
             return
         try:
             await self.persist(
-                it, lambda: self.dest.abort_upload(upload.key, upload.upload_id), attempts=2
+                lambda: self.dest.abort_upload(upload.key, upload.upload_id), it, attempts=2
             )
         except (Transient, Permanent) as exc:
             log.warning("%s: upload %s stays behind: %s", upload.key, upload.upload_id, exc)
@@ -363,7 +364,7 @@ class _PartSender:
     async def _send(self, number: int, size: int) -> tuple[str, int]:
         engine, it, upload = self._engine, self._it, self._upload
         offset = (number - 1) * upload.part_size
-        payload = await engine.persist(it, lambda: engine.source.read(it.info, offset, size))
+        payload = await engine.persist(lambda: engine.source.read(it.info, offset, size), it)
         crc = await hash_body(payload.body)
 
         async def send() -> str:
@@ -371,7 +372,7 @@ class _PartSender:
             verify(crc, part.crc64, upload.key, "")
             return part.etag
 
-        return await engine.persist(it, send), crc
+        return await engine.persist(send, it), crc
 
     def _size_of(self, number: int) -> int:
         part_size = self._upload.part_size

@@ -102,7 +102,7 @@ class Flush(NamedTuple):
     number: int
     marks: bytes
     objects: Mapping[Outcome, int]
-    bytes: Mapping[Outcome, int]
+    bytes_: Mapping[Outcome, int]
     proof: Mapping[Proof, int]
     log: bytes
     log_size: int  # bytes of `log` when decompressed

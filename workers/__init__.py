@@ -1,0 +1,1 @@
+"""Celery glue: everything a worker does that is not in the `ossimport` package."""
