@@ -1,0 +1,136 @@
+"""Cut a scan into tasks. Pure: time, and how far the job is, are passed in."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from ossimport.model import ObjectInfo, Scanned, Verdict
+
+FIRST_OBJECTS = 32
+FIRST_BYTES = 16 << 20
+MAX_ODD = 10_000  # entries of a batch that are no objects; about 10 MB when their keys are long
+MAX_WAIT_S = 2.0
+
+
+class TaskLimits(NamedTuple):
+    """What one task may hold."""
+
+    objects: int
+    bytes: int
+
+
+class Batch(NamedTuple):
+    """A stretch of one lane: the objects of one task, and whatever else the scan said in between.
+
+    Recording all of it and moving the lane to `cursor` are one step. Without objects (then `size`
+    is 0) there is no task.
+    """
+
+    objects: tuple[ObjectInfo, ...]
+    size: int  # bytes of `objects`
+    excluded: tuple[Scanned, ...]
+    failed: tuple[Scanned, ...]
+    cursor: str  # the last entry's
+
+
+def limits_for(
+    planned_objects: int, planned_bytes: int, slots: int, max_objects: int, max_bytes: int
+) -> TaskLimits:
+    """Say how large the next task may be when so many objects and bytes have been planned.
+
+    The first tasks hold FIRST_OBJECTS objects or FIRST_BYTES, so that copying starts at once and a
+    small job uses every worker. From then on a task grows to a quarter of what each of the `slots`
+    (tasks that run at the same time, on all workers) has been given so far: the task that ends last
+    prolongs the job by a quarter at most. The job's own limits are never exceeded.
+    """
+    share = 4 * slots
+    return TaskLimits(
+        min(max_objects, max(FIRST_OBJECTS, planned_objects // share)),
+        min(max_bytes, max(FIRST_BYTES, planned_bytes // share)),
+    )
+
+
+def plan(
+    entries: Iterable[Scanned],
+    *,
+    limits: Callable[[], TaskLimits],
+    clock: Callable[[], float],
+    max_wait_s: float = MAX_WAIT_S,
+) -> Iterator[Batch]:
+    """Group the entries of one lane, in scan order, into batches of one task each.
+
+    `limits` is asked for every batch. An object larger than the limit gets a task of its own. A
+    batch ends early when its oldest entry has waited for `max_wait_s` (noticed when an entry
+    arrives), so that a slow listing does not hold back what it has found, and when MAX_ODD of its
+    entries are no objects. Every entry is in exactly one batch; a scan resumed from a batch's
+    cursor plans exactly the rest.
+    """
+    batch: _OpenBatch | None = None
+    for entry in entries:
+        if batch and not batch.has_room_for(entry):
+            yield batch.close()
+            batch = None
+        if batch is None:
+            batch = _OpenBatch(limits(), clock() + max_wait_s)
+        batch.add(entry)
+        if batch.is_full() or clock() >= batch.due:
+            yield batch.close()
+            batch = None
+    if batch:
+        yield batch.close()
+
+
+class _OpenBatch:
+    """The batch that is being filled."""
+
+    def __init__(self, limits: TaskLimits, due: float) -> None:
+        self.due = due
+        self._limits = limits
+        self._objects: list[ObjectInfo] = []
+        self._size = 0
+        self._excluded: list[Scanned] = []
+        self._failed: list[Scanned] = []
+        self._cursor = ""
+
+    def has_room_for(self, entry: Scanned) -> bool:
+        return (
+            not self._objects
+            or self._size + entry.info.size <= self._limits.bytes
+            or entry.verdict is not Verdict.COPY
+        )
+
+    def add(self, entry: Scanned) -> None:
+        self._cursor = entry.cursor
+        if entry.verdict is Verdict.COPY:
+            self._objects.append(entry.info)
+            self._size += entry.info.size
+        elif entry.verdict is Verdict.EXCLUDED:
+            self._excluded.append(entry)
+        else:
+            self._failed.append(entry)
+
+    def is_full(self) -> bool:
+        return (
+            len(self._objects) >= self._limits.objects
+            or self._size >= self._limits.bytes
+            or len(self._excluded) + len(self._failed) >= MAX_ODD
+        )
+
+    def close(self) -> Batch:
+        return Batch(
+            tuple(self._objects),
+            self._size,
+            tuple(self._excluded),
+            tuple(self._failed),
+            self._cursor,
+        )
+
+
+def task_id(job: str, created_ms: int, manifest: bytes) -> str:
+    """Derive a task's id from its content: the same objects of the same job give the same id.
+
+    32 upper-case hex digits, `_`, and the 13 digits of the job's epoch milliseconds, as the
+    original names its task directories.
+    """
+    digest = hashlib.md5(job.encode() + b"\0" + manifest, usedforsecurity=False)
+    return f"{digest.hexdigest().upper()}_{created_ms:013d}"
