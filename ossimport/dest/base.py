@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from ossimport.errors import Permanent
 from ossimport.model import ObjectInfo
 
 Body = bytes | bytearray | memoryview
@@ -99,25 +98,3 @@ class Destination(Protocol):
 
     async def close(self) -> None:
         """Give back connections. Idempotent."""
-
-
-def encode_key(key: str, limits: Limits, op: str) -> bytes:
-    """Return the UTF-8 form of a key that can be sent, else raise Permanent(code="InvalidKey").
-
-    `.` and `..` would be resolved on the way and address the bucket itself.
-    """
-    try:
-        encoded = key.encode()
-    except UnicodeEncodeError:
-        problem = "is not UTF-8"
-    else:
-        if not encoded or key in {".", ".."}:
-            problem = "cannot name an object"
-        elif key[0] in "/\\":
-            problem = "must not begin with / or \\"
-        elif len(encoded) > limits.max_key_bytes:
-            problem = f"has {len(encoded)} bytes; {limits.max_key_bytes} are allowed"
-        else:
-            return encoded
-    message = f"{op}: the object name {key!r} {problem}. Cure: rename it at the source"
-    raise Permanent(message, code="InvalidKey", op=op, key=key)

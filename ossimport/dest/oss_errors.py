@@ -17,14 +17,14 @@ from ossimport.errors import Fatal, Permanent, StorageError, Transient
 BUCKET_OPS = frozenset({"check", "list"})  # what these are refused, every object is refused
 _LONGEST_MESSAGE = 300  # characters of the service's own text
 _CHECK_KEYS = "check destAccessKey and destSecretKey of the job"
-_NEW_TOKEN = "put a new security token in destSecurityToken, with the keys that belong to it"
+_RENEW = "put a new security token in destSecurityToken, with the keys that belong to it"
 _DOMAIN = "set destDomain to the endpoint of the bucket's region, without the bucket's name"
 
 _FATAL = {
     "InvalidAccessKeyId": _CHECK_KEYS,
     "SignatureDoesNotMatch": f"{_CHECK_KEYS}, and destRegion if it is set",
-    "InvalidSecurityToken": _NEW_TOKEN,
-    "SecurityTokenExpired": _NEW_TOKEN,
+    "InvalidSecurityToken": _RENEW,
+    "SecurityTokenExpired": _RENEW,
     "NoSuchBucket": "check destBucket; create the bucket in the region of destDomain",
     "InvalidBucketName": "check destBucket, and that destDomain does not contain the bucket's name",
     "SecondLevelDomainForbidden": _DOMAIN,

@@ -1,0 +1,72 @@
+"""Keys and headers as they can be sent, or the reason why they cannot."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from ossimport.dest.base import Limits
+from ossimport.errors import Permanent
+
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, "token"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_META = "x-oss-meta-"
+_META_SAFE = " !#$&'()*+,/:;<=>?@[]^`{|}~"  # stays as it is in a percent-encoded value
+
+
+def encode_key(key: str, limits: Limits, op: str) -> bytes:
+    """Return the UTF-8 form of a key that can be sent, else raise Permanent(code="InvalidKey").
+
+    `.` and `..` would be resolved on the way, and the request would address the bucket itself.
+    """
+    try:
+        encoded = key.encode()
+    except UnicodeEncodeError:
+        problem = "is not UTF-8"
+    else:
+        if not encoded or key in {".", ".."}:
+            problem = "cannot name an object"
+        elif key[0] in "/\\":
+            problem = "must not begin with / or \\"
+        elif len(encoded) > limits.max_key_bytes:
+            problem = f"has {len(encoded)} bytes; {limits.max_key_bytes} are allowed"
+        else:
+            return encoded
+    message = f"{op}: the object name {key!r} {problem}. Cure: rename it at the source"
+    raise Permanent(message, code="InvalidKey", op=op, key=key)
+
+
+def encode_headers(headers: Mapping[str, str], op: str, key: str) -> dict[str, str]:
+    """Return headers as on the wire: names in lower case, values latin-1 without outer blanks.
+
+    Raises Permanent(code="InvalidArgument") for what HTTP cannot carry; `Destination.put` has the
+    rule.
+    """
+    encoded = {}
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name):
+            problem = f"the header name {name!r} is not one"
+            raise Permanent(f"{op} of {key!r}: {problem}", code="InvalidArgument", op=op, key=key)
+        lower = name.lower()
+        plain = value.isascii() and value.isprintable()
+        encoded[lower] = (value if plain else _encode_value(lower, value, op, key)).strip(" \t")
+    return encoded
+
+
+def _encode_value(name: str, value: str, op: str, key: str) -> str:
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        fits = False
+    else:
+        fits = not _CONTROL.search(value)
+    if fits:
+        return value
+    if name.startswith(_META):
+        return quote(value, safe=_META_SAFE, errors="surrogateescape")
+    problem = f"the value of {name} has characters that HTTP cannot carry: {value[:100]!r}"
+    raise Permanent(
+        f"{op} of {key!r}: {problem}. Cure: mend the object's {name} at the source",
+        code="InvalidArgument",
+        op=op,
+        key=key,
+    )
