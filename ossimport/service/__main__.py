@@ -1,0 +1,12 @@
+"""`python -m ossimport.service SYS_PROPERTIES`: the supervisor, as `start` runs it."""
+
+import sys
+from pathlib import Path
+
+from ossimport.config import load_system
+from ossimport.service import logs
+from ossimport.service.supervisor import supervise
+
+if __name__ == "__main__":
+    logs.log_to(None)
+    supervise(load_system(Path(sys.argv[1])))

@@ -1,0 +1,93 @@
+"""Redis and the sandbox for a console verb: those that run, else started for the while."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ossimport.config import SystemConfig
+from ossimport.errors import ServiceError
+from ossimport.ledger.base import Ledger
+from ossimport.ledger.redis import open_ledger
+from ossimport.service import ports, redis_url
+from ossimport.service.control import OUTPUT, output_tail, prepare, supervisor
+from ossimport.service.embedded import Answer, EmbeddedServer
+from ossimport.service.files import Lock
+from ossimport.service.processes import PidFile, wait_until
+from ossimport.service.programs import GRACE_S, Program, redis, sandbox
+
+PATIENCE_S = 60.0
+STARTUP_S = 30.0
+
+
+@contextmanager
+def ledger(system: SystemConfig) -> Iterator[Ledger]:
+    """Open the ledger; an embedded Redis that does not run is started, and stopped at the end."""
+    with _redis(system):
+        yield open_ledger(redis_url(system))
+
+
+@contextmanager
+def sandbox_for(system: SystemConfig, endpoint: str) -> Iterator[None]:
+    """If the endpoint is this installation's sandbox, see that it answers for the while."""
+    port = system.sandbox_port
+    ours = port and endpoint.endswith((f"//127.0.0.1:{port}", f"//localhost:{port}"))
+    if not ours or ports.answers(port):
+        yield
+        return
+    with _running(system, sandbox(system)):
+        yield
+
+
+@contextmanager
+def _redis(system: SystemConfig) -> Iterator[None]:
+    if system.redis_url:
+        yield
+        return
+    prepare(system)
+    server = EmbeddedServer(system.working_dir)
+    with Lock(system.working_dir / "run" / "lock") as lock:
+        _wait_for_redis(system, server, lock)
+        if server.answer() is Answer.READY:
+            yield
+            return
+        with _running(system, redis(system)):
+            yield
+
+
+def _wait_for_redis(system: SystemConfig, server: EmbeddedServer, lock: Lock) -> None:
+    """Return when the service's Redis answers, or when starting one is up to us."""
+
+    def settled() -> bool:
+        if supervisor(system) and server.answer() is Answer.READY:
+            return True
+        return lock.take() and server.answer() is not Answer.LOADING
+
+    if not wait_until(settled, PATIENCE_S):
+        raise ServiceError(
+            "The embedded Redis of this installation does not answer, or another console command"
+            f" has held it for a minute.\n    cure: see {system.working_dir}/logs/{OUTPUT}; then:"
+            " bash console.sh stop"
+        )
+
+
+@contextmanager
+def _running(system: SystemConfig, program: Program) -> Iterator[None]:
+    pid_file = PidFile(system.working_dir, program.name)
+    with (system.working_dir / "logs" / OUTPUT).open("a") as log:
+        process = program.spawn(log)
+    try:
+        pid_file.write(process.pid)
+        deadline = time.monotonic() + STARTUP_S
+        while not program.ready():
+            if process.poll() is not None or time.monotonic() > deadline and not program.loading():
+                raise ServiceError(
+                    f"The {program.name} process does not start.\n{output_tail(system)}"
+                )
+            time.sleep(0.01)
+        yield
+    finally:
+        process.terminate()
+        if not wait_until(lambda: process.poll() is not None, GRACE_S[program.name]):
+            process.kill()
+            process.wait()
+        pid_file.remove()

@@ -1,0 +1,159 @@
+"""What `start`, `stop` and `stat` do with the supervisor of a working directory."""
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ossimport
+from ossimport.config import SystemConfig
+from ossimport.errors import ConfigError, Problem, ServiceError
+from ossimport.service import logs
+from ossimport.service.files import Lock, read_json
+from ossimport.service.processes import Identity, PidFile, end, wait_until
+from ossimport.service.programs import GRACE_S, end_leftovers
+
+OUTPUT = "ossimport2.log"  # of the supervisor and of all that it starts, as the original names it
+TAIL_LINES = 15
+LONGEST_STOP_S = sum(GRACE_S.values()) + 5
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the supervisor last said of itself."""
+
+    state: str  # starting, running, stopping, stopped, failed
+    notes: list[str] = field(default_factory=list)
+    processes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def troubles(self) -> list[str]:
+        """A line for everything that the operator should know."""
+        failing = [
+            f"The {name} process does not stay up: it {process['trouble']}"
+            f" ({process['restarts']} restarts). See logs/{OUTPUT}."
+            for name, process in self.processes.items()
+            if process["state"] == "failing"
+        ]
+        return [*self.notes, *failing]
+
+
+def supervisor(system: SystemConfig) -> Identity | None:
+    """The running supervisor of this working directory."""
+    return PidFile(system.working_dir, "supervisor").read()
+
+
+def status(system: SystemConfig) -> Status | None:
+    """What the running supervisor says; None if none runs."""
+    process = supervisor(system)
+    told = read_json(_status_file(system))
+    if process is None:
+        return None
+    if told.get("pid") != process.pid:
+        return Status("starting")
+    return Status(told["state"], told["notes"], told["processes"])
+
+
+def start(system: SystemConfig) -> Status:
+    """Start the service and wait until all of it answers; one that runs already stays as it is.
+
+    Raises ConfigError (a port, the working directory) or ServiceError; nothing runs then.
+    """
+    prepare(system)
+    wait_until(lambda: not _is_stopping(system), LONGEST_STOP_S)
+    daemon = None if supervisor(system) else _spawn_supervisor(system)
+    while True:
+        told = status(system)
+        if told and told.state == "running":
+            return told
+        if not told and (daemon is None or daemon.poll() is not None):
+            raise _failure(system, daemon.pid if daemon else 0)
+        time.sleep(0.02)
+
+
+def stop(system: SystemConfig) -> bool:
+    """End the service, and what a killed supervisor left behind; False if nothing ran."""
+    if not _status_file(system).parent.is_dir():
+        return False
+    process = supervisor(system)
+    if process:
+        end(process, LONGEST_STOP_S)
+    leftovers: list[str] = []
+    with Lock(system.working_dir / "run" / "lock") as lock:
+        # A supervisor drops it a moment before it ends. A console verb may hold it: the processes
+        # are that verb's then, and it ends them itself.
+        if wait_until(lock.take, 2):
+            leftovers = end_leftovers(system.working_dir)
+    return bool(process or leftovers)
+
+
+def prepare(system: SystemConfig) -> None:
+    """Make the directories of the service. Raises ConfigError if they cannot be written."""
+    working_dir = system.working_dir
+    try:
+        for name in ("run", "logs", "data"):
+            (working_dir / name).mkdir(parents=True, exist_ok=True)
+        (working_dir / "run").chmod(0o700)
+        probe = working_dir / "run" / f"probe.{os.getpid()}"
+        probe.write_bytes(b"x" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            [
+                Problem(
+                    file=str(system.path),
+                    line=0,
+                    key="workingDir",
+                    value=str(working_dir),
+                    message=f"The working directory cannot be written: {error.strerror}.",
+                    cure="make it writable and leave it some room, or name another in workingDir",
+                )
+            ]
+        ) from error
+
+
+def output_tail(system: SystemConfig) -> str:
+    """The last lines that the service's processes printed."""
+    path = system.working_dir / "logs" / OUTPUT
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return "\n".join(f"    | {line}" for line in lines[-TAIL_LINES:])
+
+
+def _spawn_supervisor(system: SystemConfig) -> subprocess.Popen[bytes]:
+    output = system.working_dir / "logs" / OUTPUT
+    logs.rotate(output, over=0)  # each start begins anew, as the original's does
+    with closing(output.open("ab")) as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ossimport.service", str(system.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=Path(ossimport.__file__).parents[1],
+            start_new_session=True,
+        )
+
+
+def _is_stopping(system: SystemConfig) -> bool:
+    told = status(system)
+    return told is not None and told.state in ("stopping", "failed", "stopped")
+
+
+def _failure(system: SystemConfig, pid: int) -> ConfigError | ServiceError:
+    told = read_json(_status_file(system))
+    if told.get("pid") == pid and told.get("problems"):
+        return ConfigError([Problem(*problem) for problem in told["problems"]])
+    what = told.get("error") if told.get("pid") == pid else ""
+    return ServiceError(
+        f"{what or 'The import service ended while it was starting.'}\n"
+        f"{output_tail(system)}\n"
+        f"    cure: mend what the lines above say (all of it: {system.working_dir}/logs/{OUTPUT}),"
+        " then start again"
+    )
+
+
+def _status_file(system: SystemConfig) -> Path:
+    return system.working_dir / "run" / "status.json"
