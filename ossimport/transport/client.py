@@ -1,0 +1,153 @@
+"""The transport itself: requests in, responses out, over pools of kept-alive connections."""
+
+import asyncio
+from collections.abc import Mapping
+
+from ossimport.throttle import Pace
+from ossimport.transport.connection import Connection
+from ossimport.transport.deadlines import Limits, Watch
+from ossimport.transport.faults import Stale, closed
+from ossimport.transport.pool import Pool
+from ossimport.transport.tls import ResumingContext
+from ossimport.transport.wire import Body, Endpoint, Response, encode_head
+
+_SLICE = 256 << 10  # bytes per write: what TLS encrypts, and stock asyncio copies, at once
+
+
+class Transport:
+    """HTTP/1.1 requests to any number of endpoints, on one event loop.
+
+    Made for a fixed set of coroutines that each send one request after another. Memory: the bodies
+    that the callers hold, and at most `max_connections` responses per endpoint.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_connections: int = 64,
+        connect_timeout: float = 10.0,
+        idle_timeout: float = 60.0,
+        total_timeout: float = 0.0,
+        min_speed: float = 0.0,
+        keep_alive: float = 30.0,
+        ca_file: str | None = None,
+        pace: Pace | None = None,
+        pace_slice: int = 64 << 10,
+    ) -> None:
+        """Set the limits; nothing is opened yet. Times are in seconds, 0 means no limit.
+
+        `max_connections` is per endpoint; who finds none free waits, first come first served.
+        `idle_timeout` ends a request when no byte moves either way for so long, `min_speed` (bytes
+        per second) when a transfer is slower on average over that time, `total_timeout` when it
+        takes longer in all. `keep_alive` closes connections unused for so long. `ca_file` is
+        trusted beside the system's authorities. Bodies go out at the pace of `pace`, in slices of
+        `pace_slice` bytes.
+        """
+        self._max_connections = max_connections
+        self._connect_timeout = connect_timeout
+        self._limits = Limits(idle_timeout, total_timeout, min_speed, keep_alive)
+        self._ca_file = ca_file
+        self._pace = pace
+        self._step = _SLICE if pace is None else pace_slice
+        self._tls: ResumingContext | None = None
+        self._pools: dict[Endpoint, Pool] = {}
+        self._watches: dict[Connection, Watch] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._gone: asyncio.Future[None] | None = None
+        self._closed = False
+
+    async def request(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Body = b"",
+        *,
+        max_body: int = 64 << 20,
+    ) -> Response:
+        """Send a request and return its complete response, whatever its status.
+
+        `target` is the encoded path and query. Host and Content-Length are added; a Host among
+        `headers` wins. `body` is sent without copies if it is large, and must stay as it is until
+        this returns. Requests must be idempotent: one that meets a kept-alive connection which the
+        server closes before a byte of its answer is sent again, once, on a new connection. Nothing
+        else is tried again.
+
+        Raises Transient for whatever happens on the way (Timeout, ConnectionReset,
+        ConnectionRefused, ConnectionFailed, DnsFailure, TlsError, BadResponse),
+        Permanent(BadResponse) for a response with a body of more than `max_body` bytes, and
+        ValueError, before anything is sent, for a request that would not be one line per header.
+        A cancelled request closes its connection.
+        """
+        if self._pace is not None and body:
+            await asyncio.sleep(self._pace(min(len(body), self._step)))
+        pool = self._pools.get(endpoint) or self._open(endpoint)
+        head = encode_head(pool.host, method, target, headers, len(body))
+        connection = await pool.take()
+        try:
+            return await connection.exchange(method, head, body, max_body)
+        except Stale:
+            connection = await pool.replace(connection)
+            return await connection.exchange(method, head, body, max_body)
+        finally:
+            pool.give_back(connection)
+
+    async def close(self) -> None:
+        """Close all connections, and end the requests under way with Transient. Idempotent."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for pool in self._pools.values():
+            pool.close()
+        for connection in list(self._watches):
+            connection.fail(closed(connection.endpoint))
+            connection.abort()
+        if self._watches:
+            self._gone = asyncio.get_running_loop().create_future()
+            await self._gone
+
+    def _open(self, endpoint: Endpoint) -> Pool:
+        if self._closed:
+            raise closed(endpoint)
+        tls = None
+        if endpoint.scheme == "https":
+            tls = self._tls = self._tls or ResumingContext(self._ca_file)
+        elif endpoint.scheme != "http":
+            raise ValueError(f"{endpoint}: the scheme must be http or https")
+        pool = Pool(
+            endpoint,
+            size=self._max_connections,
+            connect_timeout=self._connect_timeout,
+            tls=tls,
+            make=self._make,
+            on_made=self._made,
+        )
+        self._pools[endpoint] = pool
+        return pool
+
+    def _make(self, endpoint: Endpoint) -> Connection:
+        return Connection(endpoint, pace=self._pace, step=self._step, on_lost=self._lost)
+
+    def _made(self, connection: Connection) -> None:
+        if self._closed:
+            connection.abort()
+            raise closed(connection.endpoint)
+        loop = asyncio.get_running_loop()
+        self._watches[connection] = Watch(connection, loop.time())
+        if self._timer is None:
+            self._timer = loop.call_later(self._limits.tick, self._look)
+
+    def _lost(self, connection: Connection) -> None:
+        self._watches.pop(connection, None)
+        if self._gone is not None and not self._watches and not self._gone.done():
+            self._gone.set_result(None)
+
+    def _look(self) -> None:
+        """Look at every connection's deadlines; forget endpoints that nobody uses."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for watch in list(self._watches.values()):
+            watch.look(now, self._limits)
+        self._pools = {e: pool for e, pool in self._pools.items() if not pool.is_unused()}
+        self._timer = loop.call_later(self._limits.tick, self._look) if self._watches else None

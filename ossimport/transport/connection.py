@@ -1,0 +1,229 @@
+"""One HTTP/1.1 connection: a request goes out, its response comes back, one at a time."""
+
+import asyncio
+import contextlib
+import os
+import ssl
+import struct
+import sys
+from collections.abc import Callable
+from typing import cast
+
+from ossimport.errors import StorageError
+from ossimport.throttle import Pace
+from ossimport.transport.faults import Stale, bad_response, exchange_fault
+from ossimport.transport.reader import ResponseReader
+from ossimport.transport.wire import Body, Endpoint, Response
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
+_JOIN = 16 << 10  # bytes of body up to which a copy behind the head beats a second buffer
+_RESCUE = 64 << 10  # bytes per read
+
+
+class Connection(asyncio.Protocol):
+    """Sends requests and reads what comes back, under flow control.
+
+    `reusable`: the connection is open, idle and at the start of a fresh response. `exchanges`
+    counts the requests begun. `held`: we wait for our own pace, not for the server.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        pace: Pace | None,
+        step: int,
+        on_lost: Callable[["Connection"], None],
+    ) -> None:
+        """A body larger than `step` bytes goes out in slices, each but the first at `pace`."""
+        self.endpoint = endpoint
+        self.reusable = False
+        self.held = False
+        self.exchanges = 0
+        self._pace = pace
+        self._step = step
+        self._on_lost = on_lost
+        self._reader = ResponseReader(endpoint)
+        self._handed = 0  # bytes of a large request given to the event loop so far
+        self._unsent = 0  # bytes of it that are still here
+        self._paused = False
+        self._waiter: asyncio.Future[Response] | None = None
+        self._resumed: asyncio.Future[None] | None = None
+
+    async def exchange(self, method: str, head: bytes, body: Body, max_body: int) -> Response:
+        """Send one request and return its response. After an error it is not reusable."""
+        self.reusable = False
+        self.exchanges += 1
+        self._reader.begin(head_only=method == "HEAD", max_body=max_body)
+        waiter: asyncio.Future[Response] = self._loop.create_future()
+        self._waiter = waiter
+        self._handed = self._unsent = 0
+        size = len(body)
+        if size <= _JOIN and size <= self._step:
+            self._transport.write(head + body if size else head)
+        else:
+            await self._send(waiter, head, memoryview(body))
+        return await waiter
+
+    async def _send(self, waiter: asyncio.Future[Response], head: bytes, body: memoryview) -> None:
+        self._unsent = size = len(body)
+        self._transport.write(head)
+        for start in range(0, size, self._step):
+            part = body[start : start + self._step]
+            if start and self._pace is not None:
+                await self._hold(waiter, self._pace(len(part)))
+            if self._paused:
+                self._resumed = self._loop.create_future()
+                await self._resumed
+            if waiter.done():  # answered early, or lost
+                return
+            self._handed += len(part)
+            self._unsent -= len(part)
+            self._transport.write(part)
+
+    async def _hold(self, waiter: asyncio.Future[Response], seconds: float) -> None:
+        if seconds > 0:
+            self.held = True
+            await asyncio.wait([waiter], timeout=seconds)
+            self.held = False
+
+    def fail(self, error: StorageError) -> None:
+        """End the request under way, if there is one, with `error`."""
+        self.reusable = False
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        self.resume_writing()
+
+    def abort(self) -> None:
+        """Close at once; what is unsent is dropped. Idempotent."""
+        self.reusable = False
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and waiter.done() and not waiter.cancelled():
+            waiter.exception()  # its request was cancelled: nobody else will look
+        self._transport.abort()
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """The TLS side of the connection, if it has one."""
+        return cast(ssl.SSLObject | None, self._transport.get_extra_info("ssl_object"))
+
+    def progress(self) -> tuple[int, bool]:
+        """(bytes moved either way for this request, whether the server has nothing left to take).
+
+        The body of a large request has moved when the peer has acknowledged it: on a slow line
+        the kernel's buffer alone holds minutes.
+        """
+        received = self._reader.received
+        if not self._handed:
+            return received, True
+        waiting = self._transport.get_write_buffer_size() + _unacknowledged(self._transport)
+        return received + self._handed - waiting, not waiting and not self._unsent
+
+    # -- called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.BaseProtocol."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._loop = asyncio.get_running_loop()
+        self.reusable = True
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if self._waiter is None:  # nobody asked: not a connection to trust
+            self.abort()
+            return
+        try:
+            response = self._reader.feed(data)
+        except StorageError as exc:
+            self.fail(exc)
+            return
+        if response is not None:
+            self._answer(response)
+
+    def eof_received(self) -> None:
+        """See asyncio.Protocol."""
+        if self._waiter is not None:
+            self._end(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.BaseProtocol."""
+        if self._waiter is not None and isinstance(exc, ConnectionError):
+            self._rescue()
+        if self._waiter is not None:
+            self._end(exc)
+        self.reusable = False
+        self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        """See asyncio.BaseProtocol."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """See asyncio.BaseProtocol."""
+        self._paused = False
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and not resumed.done():
+            resumed.set_result(None)
+
+    def _answer(self, response: Response) -> None:
+        """Hand over the response. One that comes before its request is out ends the connection.
+
+        Such a refusal is an answer; such a success is a lie.
+        """
+        early = self._unsent > 0 or (
+            self._handed > 0 and self._transport.get_write_buffer_size() > 0
+        )
+        if early and response.status < 300:
+            what = f"status {response.status} came before the body was sent"
+            self.fail(bad_response(self.endpoint, what))
+            return
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(response)
+            self.reusable = self._reader.persistent and not early
+        if early:
+            self.resume_writing()
+
+    def _end(self, exc: Exception | None) -> None:
+        """No more bytes will come."""
+        response = self._reader.finish() if exc is None else None
+        received = self._reader.received
+        if response is not None:
+            self._answer(response)
+        elif (
+            self.exchanges > 1
+            and not received
+            and (exc is None or isinstance(exc, ConnectionError))
+        ):
+            self.fail(Stale(f"{self.endpoint}: closed while idle", code="ConnectionReset"))
+        else:
+            self.fail(exchange_fault(self.endpoint, exc, received))
+
+    def _rescue(self) -> None:
+        """Read what the kernel still holds.
+
+        A server that refuses a large body answers, then closes with bytes unread, which resets the
+        connection. If our next write finds the reset first, the loop gives up on the answer that
+        lies there.
+        """
+        sock = self._transport.get_extra_info("socket")
+        if self.tls is not None or sock is None:
+            return
+        with contextlib.suppress(OSError):
+            while self._waiter is not None and (data := os.read(sock.fileno(), _RESCUE)):
+                self.data_received(data)
+
+
+def _unacknowledged(transport: asyncio.Transport) -> int:
+    """Bytes that the kernel holds until the peer acknowledges them; 0 where it does not tell."""
+    if sys.platform != "linux":
+        return 0
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return 0
+    answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    return cast(int, struct.unpack("i", answer)[0])

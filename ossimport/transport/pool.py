@@ -1,0 +1,129 @@
+"""The connections to one endpoint."""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+
+from ossimport.transport.connection import Connection
+from ossimport.transport.faults import closed, connect_fault
+from ossimport.transport.tls import ResumingContext
+from ossimport.transport.wire import Endpoint, host_header
+
+
+class Pool:
+    """Lends at most `size` connections at a time, first come first served.
+
+    The connection used last is lent first, so that a quiet pool lets the others expire.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        size: int,
+        connect_timeout: float,
+        tls: ResumingContext | None,
+        make: Callable[[Endpoint], Connection],
+        on_made: Callable[[Connection], None],
+    ) -> None:
+        """Nothing is opened yet. `make` gives an unconnected connection, `on_made` sees it open."""
+        self.host = host_header(endpoint)
+        self._endpoint = endpoint
+        self._size = self._free = size
+        self._connect_timeout = connect_timeout
+        self._tls = tls
+        self._make = make
+        self._on_made = on_made
+        self._idle: list[Connection] = []
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    def is_unused(self) -> bool:
+        """Forget what has died in the meantime; whether nothing is lent or kept then."""
+        self._idle = [connection for connection in self._idle if connection.reusable]
+        return self._free == self._size and not self._idle
+
+    async def take(self) -> Connection:
+        """Borrow a connection, kept alive or new. Raises Transient."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait_turn()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable:
+                return connection
+        try:
+            return await self._connect()
+        except BaseException:
+            self._pass_turn()
+            raise
+
+    async def replace(self, stale: Connection) -> Connection:
+        """Swap a borrowed connection that was dead for a new one.
+
+        The idle ones are closed: they were used longer ago than the dead one.
+        """
+        stale.abort()
+        self.close_idle()
+        return await self._connect()
+
+    def give_back(self, connection: Connection) -> None:
+        """Return what was borrowed; unless it is reusable it is closed."""
+        if connection.reusable:
+            self._idle.append(connection)
+            if connection.exchanges == 1 and self._tls is not None and connection.tls is not None:
+                self._tls.remember(self._endpoint.host, connection.tls)
+        else:
+            connection.abort()
+        self._pass_turn()
+
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.abort()
+
+    def close(self) -> None:
+        """Turn away all who wait, and close what nobody uses."""
+        self.close_idle()
+        for turn in self._queue:
+            if not turn.done():
+                turn.set_exception(closed(self._endpoint))
+
+    async def _wait_turn(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._queue.remove(turn)
+            else:  # our turn came and the cancellation too
+                self._pass_turn()
+            raise
+
+    def _pass_turn(self) -> None:
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    async def _connect(self) -> Connection:
+        endpoint = self._endpoint
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout or None):
+                _, connection = await loop.create_connection(
+                    lambda: self._make(endpoint),
+                    endpoint.host,
+                    endpoint.port,
+                    ssl=self._tls,
+                    server_hostname=endpoint.host if self._tls is not None else None,
+                )
+        except (OSError, ssl.CertificateError) as exc:
+            raise connect_fault(endpoint, exc, self._connect_timeout) from exc
+        self._on_made(connection)
+        return connection

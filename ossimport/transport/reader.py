@@ -1,0 +1,131 @@
+"""Bytes in, one response out. No I/O: a connection feeds it."""
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from ossimport.errors import StorageError
+from ossimport.transport.faults import bad_response, too_large
+from ossimport.transport.wire import Endpoint, Response, fold_headers
+
+_MAX_SILENCE = 64 << 10  # bytes of heads, trailers and chunk sizes without a byte of body
+_NO_BODY = (204, 304)  # whatever their Content-Length says
+
+
+class ResponseReader:
+    """Reads the final response to one request after another; interim ones (1xx) are passed over.
+
+    A body whose length is known and that comes in several pieces is counted here, so that large
+    bodies are not copied through the parser. Heads may be 64 KiB long.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._parser = HttpResponseParser(self)
+        self.begin(head_only=False, max_body=0)
+
+    def begin(self, *, head_only: bool, max_body: int) -> None:
+        """Get ready for the response to a request; `head_only` is for HEAD."""
+        self.received = 0  # bytes since the request began
+        self.persistent = False  # another response may follow on this connection
+        self._head_only = head_only
+        self._max_body = max_body
+        self._status = 0  # of the final response, once its head is complete
+        self._headers: dict[str, str] = {}
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._chunks: list[bytes] = []
+        self._size = 0  # bytes in `_chunks`
+        self._length = -1  # bytes of body that the head promises; -1: it does not say
+        self._silence = 0
+        self._complete = False
+        self._refusal: StorageError | None = None
+
+    def feed(self, data: bytes) -> Response | None:
+        """Take bytes from the server; the response, once it is complete.
+
+        Raises Transient(BadResponse) for what is not HTTP, Permanent(BadResponse) for a body larger
+        than allowed. Bytes behind a complete response only make it not persistent.
+        """
+        self.received += len(data)
+        if self._size < self._length:
+            self._count(data)
+        else:
+            self._parse(data)
+        if not self._complete:
+            return None
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        return Response(self._status, self._headers, body)
+
+    def finish(self) -> Response | None:
+        """The server has closed the connection: the response, if that was to be its end."""
+        if not self._status or self._length >= 0 or "transfer-encoding" in self._headers:
+            return None
+        return Response(self._status, self._headers, b"".join(self._chunks))
+
+    def _count(self, data: bytes) -> None:
+        missing = self._length - self._size
+        self._chunks.append(data if len(data) <= missing else data[:missing])
+        self._size += len(data)
+        if self._size >= self._length:
+            self.persistent &= self._size == self._length
+            self._complete = True
+            self._parser = HttpResponseParser(self)  # the old one still waits for the body
+
+    def _parse(self, data: bytes) -> None:
+        self._silence += len(data)
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            raise bad_response(self._endpoint, "it switched protocols unasked") from None
+        except HttpParserError as exc:
+            self.persistent = False
+            if not self._complete:
+                raise bad_response(self._endpoint, f"it is not HTTP: {exc}") from exc
+        if self._refusal is not None:
+            raise self._refusal
+        if self._complete:
+            if self._without_body():
+                self._parser = HttpResponseParser(self)  # the old one may wait for a body
+        elif self._silence > _MAX_SILENCE:
+            raise bad_response(self._endpoint, f"more than {_MAX_SILENCE} bytes of headers")
+
+    def _without_body(self) -> bool:
+        return self._head_only or self._status in _NO_BODY
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser, for trailers as well."""
+        self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser, for interim responses as well."""
+        status = self._parser.get_status_code()
+        if self._complete:
+            self.persistent = False
+        elif status >= 200:
+            self._status = status
+            self._headers = headers = fold_headers(self._fields)
+            self.persistent = self._parser.should_keep_alive()
+            if self._without_body():
+                self._complete = True
+            elif "content-length" in headers:
+                self._length = int(headers["content-length"])
+                self._limit(self._length)
+
+    def on_body(self, data: bytes) -> None:
+        """Called by the parser with the next bytes of the body."""
+        if self._complete:
+            self.persistent = False
+            return
+        self._silence = 0
+        self._chunks.append(data)
+        self._size += len(data)
+        self._limit(self._size)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser at the end of every response, interim ones as well."""
+        if self._status:
+            self._complete = True
+        else:
+            self._fields.clear()
+
+    def _limit(self, size: int) -> None:
+        if size > self._max_body:
+            self._refusal = too_large(self._endpoint, self._max_body)
