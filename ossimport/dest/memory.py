@@ -52,7 +52,7 @@ class MemoryDestination:
         """Write a whole object."""
         encode_key(key, self.limits, "put")
         wire = encode_headers(headers, "put", key)
-        if memoryview(body).nbytes > self.limits.max_put_size:
+        if len(body) > self.limits.max_put_size:
             raise _refused("EntityTooLarge", "put", key)
         return self._store(key, bytes(body), wire, _md5(body))
 

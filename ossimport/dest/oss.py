@@ -1,0 +1,356 @@
+"""Alibaba Cloud OSS as a destination.
+
+What happens once per object or part is signed here and sent over our own transport, because oss2
+spends about 1 ms of CPU on a small request. Everything rarer is oss2's, in a few threads.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote_from_bytes
+from xml.etree.ElementTree import ParseError
+
+import oss2
+import requests
+from oss2.credentials import StaticCredentialsProvider
+from oss2.models import PartInfo
+from requests.adapters import HTTPAdapter
+
+from ossimport.dest.base import OSS_LIMITS, Body, Destination, Stored, StoredPart
+from ossimport.dest.oss_errors import read_refusal, translate
+from ossimport.dest.signing import SignerV4, encode_query
+from ossimport.dest.wire import encode_headers, encode_key
+from ossimport.errors import Fatal, StorageError, Transient
+from ossimport.model import ObjectInfo
+from ossimport.transport import Endpoint, Response, Transport
+from ossimport.transport.faults import bad_response, connect_fault, exchange_fault, timed_out
+
+_CONTROL_THREADS = 8
+_CONNECT_S, _ANSWER_S = 10, 60  # of the control plane; the transport has its own
+_PAGE = 1000  # the most objects that one listing request may ask for
+_PROBE = ".ossimport-check"
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_ABSENT = frozenset({"", "NoSuchKey"})
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_DEFAULT_TYPE = {"content-type": "application/octet-stream"}  # else oss2 guesses from the name
+# What oss2 raises when an answer is not OSS's: it parses XML and numbers without checking.
+_BAD_ANSWER = (ParseError, RuntimeError, ValueError, KeyError)
+_OSS2_FAULTS = (oss2.exceptions.OssError, requests.RequestException, *_BAD_ANSWER)
+
+T = TypeVar("T")
+
+# At DEBUG and INFO oss2 logs headers and canonical requests, security tokens among them.
+logging.getLogger("oss2").setLevel(logging.WARNING)
+
+
+class OssDestination:
+    """One bucket of OSS.
+
+    The bucket is in the host name, or in the path where the host is an IP address or `localhost`.
+    The transport stays open when the destination is closed: it belongs to whoever made it.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: Endpoint,
+        bucket: str,
+        access_key: str,
+        secret_key: str,
+        region: str,
+        transport: Transport,
+        security_token: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Raises Fatal for a bucket name or an endpoint that OSS cannot have."""
+        self.limits = OSS_LIMITS
+        self._bucket = bucket
+        if not _BUCKET_NAME.fullmatch(bucket):
+            self._unusable(f"{bucket!r} is not a bucket name. Cure: check destBucket")
+        path_style = _is_path_style(endpoint.host)
+        self._root = f"/{bucket}/"
+        self._target_root = self._root if path_style else "/"
+        self._endpoint = (
+            endpoint if path_style else endpoint._replace(host=f"{bucket}.{endpoint.host}")
+        )
+        self._transport = transport
+        self._clock = clock
+        self._signer = SignerV4(access_key, secret_key, region, security_token)
+        self._session = _ControlSession()
+        self._threads = ThreadPoolExecutor(_CONTROL_THREADS, thread_name_prefix="oss-control")
+        provider = StaticCredentialsProvider(access_key, secret_key, security_token)
+        try:
+            self._control_bucket = oss2.Bucket(
+                oss2.ProviderAuthV4(provider),
+                str(endpoint),
+                bucket,
+                session=self._session,
+                connect_timeout=(_CONNECT_S, _ANSWER_S),
+                enable_crc=False,  # the engine compares, also where a part's CRC64 is 0
+                region=region,
+                is_path_style=path_style,
+            )
+        except oss2.exceptions.ClientError as exc:
+            self._unusable(f"oss2 refuses {endpoint}: {exc.body}. Cure: check destDomain")
+
+    async def check(self, prefix: str = "") -> None:
+        """See that the bucket can be listed and written under `prefix`; leave nothing behind."""
+        await self._control("check", "", lambda bucket: _probe(bucket, prefix))
+
+    async def stat(self, key: str) -> ObjectInfo | None:
+        """Describe the object, CRC64 included; None if there is none. OSS: HeadObject."""
+        response = await self._send("HEAD", "stat", key)
+        headers = response.headers
+        if response.status == 404 and read_refusal(404, headers, b"").code in _ABSENT:
+            return None
+        self._expect_success(response, "stat", key)
+        return ObjectInfo(
+            key=key,
+            size=int(headers.get("content-length", 0)),
+            mtime_ns=_http_date_ns(headers.get("last-modified", "")),
+            etag=headers.get("etag", "").strip('"'),
+            crc64=_crc64_of(response),
+        )
+
+    async def put(self, key: str, body: Body, headers: Mapping[str, str]) -> Stored:
+        """Write a whole object. OSS: PutObject.
+
+        HTTP 203 is success: the object is stored, only the callback after it has failed.
+        """
+        wire = {**_DEFAULT_TYPE, **encode_headers(headers, "put", key)}
+        response = await self._send("PUT", "put", key, headers=wire, body=body)
+        etag = self._expect_etag(response, "put", key)
+        return Stored(etag, _crc64_of(response), response.headers.get("x-oss-request-id", ""))
+
+    async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> StoredPart:
+        """Send part `number` (from 1). OSS: UploadPart."""
+        query = encode_query({"partNumber": str(number), "uploadId": upload_id})
+        response = await self._send("PUT", "upload_part", key, query=query, body=body)
+        etag = self._expect_etag(response, "upload_part", key)
+        return StoredPart(etag, _crc64_of(response), len(body))
+
+    async def start_upload(self, key: str, headers: Mapping[str, str]) -> str:
+        """Begin a multipart upload and return its id. OSS: InitiateMultipartUpload."""
+        op = "start_upload"
+        encode_key(key, self.limits, op)
+        wire = {**_DEFAULT_TYPE, **encode_headers(headers, op, key)}
+        # oss2 signs text as UTF-8 but sends it as latin-1; bytes it takes as they are.
+        raw = {name: value.encode("latin-1") for name, value in wire.items()}
+        return await self._control(
+            op, key, lambda bucket: str(bucket.init_multipart_upload(key, raw).upload_id)
+        )
+
+    async def list_parts(self, key: str, upload_id: str) -> dict[int, StoredPart]:
+        """The parts that the service holds, without CRC64. OSS: ListParts."""
+        encode_key(key, self.limits, "list_parts")
+        return await self._control(
+            "list_parts", key, lambda bucket: _all_parts(bucket, key, upload_id)
+        )
+
+    async def finish_upload(self, key: str, upload_id: str, parts: Mapping[int, str]) -> Stored:
+        """Make the object of `parts` (number -> etag). OSS: CompleteMultipartUpload."""
+        encode_key(key, self.limits, "finish_upload")
+        infos = [PartInfo(number, etag) for number, etag in parts.items()]
+        return await self._control(
+            "finish_upload", key, lambda bucket: _complete(bucket, key, upload_id, infos)
+        )
+
+    async def abort_upload(self, key: str, upload_id: str) -> None:
+        """Drop the upload and its parts. OSS: AbortMultipartUpload."""
+        encode_key(key, self.limits, "abort_upload")
+        try:
+            await self._control(
+                "abort_upload", key, lambda bucket: bucket.abort_multipart_upload(key, upload_id)
+            )
+        except StorageError as exc:
+            if exc.code != "NoSuchUpload":
+                raise
+
+    async def close(self) -> None:
+        """Give back the control plane's connections and threads. Idempotent."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._session.session.close()
+
+    async def list(self, prefix: str, after: str, limit: int = 1000) -> list[ObjectInfo]:
+        """Up to `limit` objects after `after`, in UTF-8 byte order. OSS: ListObjectsV2."""
+        return await self._control(
+            "list", "", lambda bucket: _objects(bucket, prefix, after, limit)
+        )
+
+    async def _send(
+        self,
+        method: str,
+        op: str,
+        key: str,
+        *,
+        query: str = "",
+        headers: Mapping[str, str] = _NO_HEADERS,
+        body: Body = b"",
+    ) -> Response:
+        path = quote_from_bytes(encode_key(key, self.limits, op))
+        signed = self._signer.sign(method, self._root + path, query, headers, self._clock())
+        if "/." in key or "//" in key or key[0] == ".":
+            path = path.replace("/", "%2F")  # or a proxy would tidy the path up
+        target = f"{self._target_root}{path}?{query}" if query else self._target_root + path
+        try:
+            return await self._transport.request(self._endpoint, method, target, signed, body)
+        except StorageError as exc:
+            exc.op, exc.key = op, key
+            raise
+
+    def _expect_success(self, response: Response, op: str, key: str) -> None:
+        if response.status // 100 != 2:
+            refusal = read_refusal(response.status, response.headers, response.body)
+            raise translate(refusal, op=op, bucket=self._bucket, key=key)
+
+    def _expect_etag(self, response: Response, op: str, key: str) -> str:
+        self._expect_success(response, op, key)
+        etag = response.headers.get("etag", "").strip('"')
+        if not etag:
+            raise self._not_oss(op, key)
+        return etag
+
+    async def _control(self, op: str, key: str, call: Callable[[Any], T]) -> T:
+        """Run `call` with oss2's bucket in a thread; it goes on there if we are cancelled."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._call, op, key, call)
+
+    def _call(self, op: str, key: str, call: Callable[[Any], T]) -> T:
+        try:
+            return call(self._control_bucket)
+        except oss2.exceptions.ServerError as exc:
+            headers = {name.lower(): value for name, value in exc.headers.items()}
+            refusal = read_refusal(exc.status, headers, exc.body)
+            # Not `from exc`: its text holds the string that was signed.
+            raise translate(refusal, op=op, bucket=self._bucket, key=key) from None
+        except _OSS2_FAULTS as exc:
+            raise self._translate_fault(exc, op, key) from exc
+
+    def _translate_fault(self, exc: Exception, op: str, key: str) -> Transient:
+        """What no answer, or no sensible answer, to oss2 means."""
+        cause = exc.exception if isinstance(exc, oss2.exceptions.RequestError) else exc
+        system = _system_error(cause)
+        if isinstance(exc, _BAD_ANSWER):
+            fault = self._not_oss(op, key)
+        elif isinstance(cause, requests.ReadTimeout):
+            fault = timed_out(self._endpoint, f"no answer within {_ANSWER_S} s")
+        elif system is not None:
+            fault = connect_fault(self._endpoint, system, _CONNECT_S)
+        else:
+            fault = exchange_fault(self._endpoint, None, 0)
+        fault.op, fault.key = op, key
+        return fault
+
+    def _not_oss(self, op: str, key: str) -> Transient:
+        fault = bad_response(self._endpoint, "the answer is not one of OSS. Cure: check destDomain")
+        fault.op, fault.key = op, key
+        return fault
+
+    def _unusable(self, message: str) -> NoReturn:
+        raise Fatal(message, code="InvalidBucketName", op="open")
+
+
+_check: type[Destination] = OssDestination
+
+
+class _ControlSession(oss2.Session):  # type: ignore[misc]  # oss2 has no types
+    """Connections of the control plane: no retries, no proxies, no redirects.
+
+    Proxies and `.netrc` are left aside because the transport does not know them either; a redirect
+    would take the security token to another host.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(adapter=_SystemTrust(pool_maxsize=_CONTROL_THREADS, max_retries=0))
+        self.session.trust_env = False
+        self.session.get_redirect_target = lambda response: None
+
+
+class _SystemTrust(HTTPAdapter):
+    """Trusts the system's authorities (or `SSL_CERT_FILE`), besides those that requests brings."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """As in requests, with the system's TLS context."""
+        super().init_poolmanager(*args, ssl_context=ssl.create_default_context(), **kwargs)
+
+
+def _probe(bucket: Any, prefix: str) -> None:
+    bucket.list_objects_v2(prefix=prefix, max_keys=1)
+    upload = bucket.init_multipart_upload(prefix + _PROBE, _DEFAULT_TYPE)
+    bucket.abort_multipart_upload(prefix + _PROBE, upload.upload_id)
+
+
+def _objects(bucket: Any, prefix: str, after: str, limit: int) -> list[ObjectInfo]:
+    found: list[ObjectInfo] = []
+    token = ""
+    while True:
+        page = bucket.list_objects_v2(
+            prefix=prefix,
+            start_after=after,
+            continuation_token=token,
+            max_keys=min(_PAGE, limit - len(found)),
+        )
+        found += [
+            ObjectInfo(o.key, o.size, o.last_modified * 10**9, o.etag) for o in page.object_list
+        ]
+        if not page.is_truncated or len(found) >= limit:
+            return found
+        token = page.next_continuation_token
+
+
+def _all_parts(bucket: Any, key: str, upload_id: str) -> dict[int, StoredPart]:
+    held: dict[int, StoredPart] = {}
+    marker = ""
+    while True:
+        page = bucket.list_parts(key, upload_id, marker=marker)
+        held |= {part.part_number: StoredPart(part.etag, None, part.size) for part in page.parts}
+        if not page.is_truncated:
+            return held
+        marker = page.next_marker
+
+
+def _complete(bucket: Any, key: str, upload_id: str, parts: list[PartInfo]) -> Stored:
+    result = bucket.complete_multipart_upload(key, upload_id, parts)
+    result.resp.read()  # else the connection is not used again
+    if not result.etag:
+        raise ValueError("CompleteMultipartUpload without ETag")
+    return Stored(result.etag, result.crc, result.request_id)
+
+
+def _is_path_style(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return True
+
+
+def _crc64_of(response: Response) -> int | None:
+    text = response.headers.get("x-oss-hash-crc64ecma", "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+@lru_cache(maxsize=1024)  # objects come many to the second
+def _http_date_ns(text: str) -> int:
+    try:
+        return int(parsedate_to_datetime(text).timestamp()) * 10**9
+    except ValueError:
+        return 0
+
+
+def _system_error(exc: BaseException | None) -> OSError | None:
+    """The operating system's error under those of requests and urllib3."""
+    while exc is not None:
+        if isinstance(exc, OSError) and not isinstance(exc, requests.RequestException):
+            return exc
+        exc = exc.__cause__ or exc.__context__
+    return None
