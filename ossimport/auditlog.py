@@ -1,0 +1,182 @@
+r"""One line of a task's audit.log for everything that happened to an object.
+
+    2026-11-23 05:18:00 Copied photos/a.jpg Detail:#12 size=4096 crc64=123 proof=2 ms=13 tries=1
+    2026-11-23 05:18:01 Failed b.jpg Detail:#13 size=9 proof=0 ms=7 tries=8 code=Timeout request= \
+        message=no answer
+
+Time (the worker's local zone), word, key, and after `Detail:` the object's number in its task and
+what is known. Keys are written as `naming.display` shows them; a key that itself holds " Detail:"
+has that blank as `\x20`, so the first " Detail:" of a line always ends the key.
+
+The last word about an object counts. `CheckFailed` takes an outcome back: the object is left again.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from ossimport.model import CopyResult, Mark, Outcome, Proof, Upload, mark_of
+from ossimport.naming import display, parse_display
+
+CHECK_FAILED = "CheckFailed"
+UPLOAD_STARTED = "UploadStarted"
+UPLOAD_ENDED = "UploadEnded"  # completed or aborted: nothing of it is left at the destination
+
+_WORD_OF = {outcome: outcome.value.capitalize() for outcome in Outcome}
+OUTCOME_OF = {word: outcome for outcome, word in _WORD_OF.items()}
+
+_MARK = " Detail:"
+_ESCAPED_MARK = "\\x20Detail:"
+
+_LINE = re.compile(
+    r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) ([A-Z][A-Za-z]+) (.*?) Detail:#(\d+)"
+    r"(?: size=(\d+)(?: crc64=(\d+))? proof=([0-3]) ms=(\d+) tries=(\d+)"
+    r"(?: code=(\S*) request=(\S*) message=(.*))?"
+    r"| upload=(\S*) part=(\d+) key=(.*))?\n?"
+)
+# The lines that nearly all of a log consists of, read four times as fast.
+_PLAIN_LINE = re.compile(
+    r".{20}(Copied|Skipped) .* Detail:#(\d+) size=\d+(?: crc64=\d+)? proof=([0-3]) ms=(\d+) tries=\d+"
+)
+_PLAIN_MARK = {
+    (_WORD_OF[outcome], proof.value): mark_of(outcome, proof)
+    for outcome in (Outcome.COPIED, Outcome.SKIPPED)
+    for proof in Proof
+}
+
+
+class UploadLine(NamedTuple):
+    """What a line says of a multipart upload."""
+
+    key: str  # at the destination
+    upload_id: str
+    part_size: int
+
+
+class AuditLine(NamedTuple):
+    """A line, read back. `result` belongs to the words of an outcome, `upload` to those of one."""
+
+    when: str  # yyyy-MM-dd HH:mm:ss
+    word: str
+    index: int
+    key: str
+    result: CopyResult | None = None
+    upload: UploadLine | None = None
+
+
+class Slow(NamedTuple):
+    """An object that took long."""
+
+    seconds: float
+    size: int
+    key: str
+
+
+class FailedGroup(NamedTuple):
+    """The objects that failed with one code: how many, the first names, one of the messages."""
+
+    objects: int
+    keys: tuple[str, ...]
+    message: str
+
+
+class Highlights(NamedTuple):
+    """What is worth telling of a job's objects. `complete` is False when not all was read."""
+
+    slowest: tuple[Slow, ...] = ()
+    failed_by_code: Mapping[str, FailedGroup] = {}
+    complete: bool = True
+
+
+@lru_cache(maxsize=4)
+def _stamp(second: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+
+
+def _shown(key: str) -> str:
+    text = display(key)
+    return text.replace(_MARK, _ESCAPED_MARK) if _MARK in text else text
+
+
+def _token(text: str) -> str:
+    """`text` without blanks, so that a blank ends it."""
+    return display(re.sub(r"\s", "_", text)) if text else ""
+
+
+def format_line(index: int, key: str, result: CopyResult, now: float) -> str:
+    """The line, newline included, that says how object number `index` of the task ended.
+
+    `now` is in epoch seconds. Code, request id and message are written when there is a code or a
+    message; blanks in code and request id become `_`.
+    """
+    outcome, size, proof, crc64, code, message, request_id, attempts, seconds = result
+    crc = "" if crc64 is None else f" crc64={crc64}"
+    tail = ""
+    if code or message:
+        tail = f" code={_token(code)} request={_token(request_id)} message={display(message)}"
+    return (
+        f"{_stamp(int(now))} {_WORD_OF[outcome]} {_shown(key)} Detail:#{index} size={size}{crc} "
+        f"proof={proof.value} ms={round(seconds * 1000)} tries={attempts}{tail}\n"
+    )
+
+
+def format_check_failed(index: int, key: str, now: float) -> str:
+    """The line that takes back what was said of an object: the destination does not hold it."""
+    return f"{_stamp(int(now))} {CHECK_FAILED} {_shown(key)} Detail:#{index}\n"
+
+
+def format_upload(
+    index: int, key: str, upload: Upload, now: float, *, word: str = UPLOAD_STARTED
+) -> str:
+    """The line that says that a multipart upload began (UPLOAD_STARTED) or ended (UPLOAD_ENDED)."""
+    return (
+        f"{_stamp(int(now))} {word} {_shown(key)} Detail:#{index} "
+        f"upload={_token(upload.upload_id)} part={upload.part_size} key={display(upload.key)}\n"
+    )
+
+
+def parse_line(line: str) -> AuditLine | None:
+    """Read a line back; None for anything that is not a whole line of ours."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return None
+    when, word, key, index, size, crc, proof, ms, tries, code, request, message = match.groups()[:12]
+    upload_id, part_size, dest_key = match.groups()[12:]
+    outcome = OUTCOME_OF.get(word)
+    if (outcome is None) != (size is None):
+        return None
+    try:
+        result = upload = None
+        if outcome is not None:
+            result = CopyResult(
+                outcome=outcome,
+                size=int(size),
+                proof=Proof(proof),
+                crc64=None if crc is None else int(crc),
+                code=parse_display(code or ""),
+                message=parse_display(message or ""),
+                request_id=parse_display(request or ""),
+                attempts=int(tries),
+                seconds=int(ms) / 1000,
+            )
+        if upload_id is not None:
+            upload = UploadLine(parse_display(dest_key), parse_display(upload_id), int(part_size))
+        return AuditLine(when, word, int(index), parse_display(key), result, upload)
+    except ValueError:  # a stray backslash: the line was torn and written over
+        return None
+
+
+def parse_plain(line: str) -> tuple[int, Mark, int] | None:
+    """Index, mark and milliseconds of a Copied or Skipped line without its newline.
+
+    None for all other lines, and for the few of these that only `parse_line` can read.
+    """
+    if " message=" in line:
+        return None
+    match = _PLAIN_LINE.fullmatch(line)
+    if match is None:
+        return None
+    word, index, proof, ms = match.groups()
+    return int(index), _PLAIN_MARK[word, proof], int(ms)
