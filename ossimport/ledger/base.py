@@ -1,9 +1,14 @@
 """The record of what is planned, who holds which task, and what became of every object.
 
 Three Protocols, one for each caller; one Redis class and one in-memory class implement all three.
-Every method is one atomic, idempotent step: calling it twice equals calling it once. Time is the
-server's. Any call may raise LedgerUnavailable; a call that names an unknown job raises JobNotFound.
-Calls block; an event loop hands them to a thread.
+Every method is one atomic, idempotent step: calling it twice equals calling it once, so a call
+whose reply was lost is simply made again (`dispatch`, `claim` and `take_back` say what they return
+then). Time is the server's. Any call may raise LedgerUnavailable; one that names an unknown job
+raises JobNotFound unless it says otherwise. Calls block; an event loop hands them to a thread.
+
+A claim is live until its task is claimed anew, taken back, released or ended, or its job is
+forgotten. A lease that has run out only allows others to take the task: as long as nobody did, its
+holder is merely late. Fences grow with every claim in a job, also when Redis loses its memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -175,16 +180,21 @@ class ConsoleLedger(Protocol):
     def snapshot(self, name: str) -> Snapshot: ...
 
     def request_retry(self, name: str) -> int:
-        """Set a Failed or Abort job Running again; return how many objects are to be redone.
+        """Set a Failed or Abort job Running again; return how many objects are failed or left.
 
-        The master puts them back into tasks. 0 when nothing is failed or left: then nothing changes.
+        The master puts them back into tasks. When nothing is to be done (none failed or left, no
+        task open, the scan finished) or the job is Running, nothing changes and 0 is returned. An
+        Abort job whose scan has not found anything yet returns 0 too, but is Running then.
         """
 
     def uploads(self, name: str) -> list[Upload]:
         """Multipart uploads that began and did not end."""
 
     def forget_job(self, name: str) -> None:
-        """Remove every trace of the job. Workers that hold its tasks get StaleClaim."""
+        """Remove every trace of the job. Workers that hold its tasks get StaleClaim.
+
+        An unknown job is forgotten already: no error.
+        """
 
 
 class MasterLedger(Protocol):
@@ -201,14 +211,18 @@ class MasterLedger(Protocol):
     def plan(self, name: str, step: PlanStep) -> None:
         """Add the step's tasks as pending and move the lanes, at once.
 
-        A step with a number already seen changes nothing; a gap raises LedgerBehind.
+        A step with a number already seen changes nothing; a gap raises LedgerBehind. A task that is
+        there already is not added again.
         """
 
     def finish_scan(self, name: str) -> None:
         """Say that all lanes are finished."""
 
     def dispatch(self, name: str, limit: int) -> list[str]:
-        """Turn up to `limit` pending tasks, oldest first, into dispatched ones; return their ids."""
+        """Turn up to `limit` pending tasks, in plan order, into dispatched ones; return their ids.
+
+        None while the job is not Running. If the reply is lost, the tasks turn up in `overdue`.
+        """
 
     def overdue(self, name: str, older_s: float) -> list[str]:
         """Tasks that have been dispatched for longer than `older_s` and that nobody claimed."""
@@ -219,16 +233,20 @@ class MasterLedger(Protocol):
     def running(self, name: str) -> list[RunningTask]: ...
 
     def take_back(self, name: str, task_id: str, fence: int) -> bool:
-        """Make a running task pending again if `fence` is still its claim. The lease may be live:
-        the caller knows that the worker is dead, or that the lease has expired."""
+        """Make a running task pending again, in front, if `fence` is still its claim, else False.
+
+        The lease may be live: the caller knows that the worker is dead, or that the lease has
+        expired. The outbox tells of it as RELEASED. False too if it was taken back before.
+        """
 
     def outbox(self, name: str, limit: int) -> list[Event]:
         """The oldest events that are not acknowledged."""
 
     def acknowledge(self, name: str, last_id: str, ended: Sequence[str]) -> None:
-        """Drop the events up to `last_id`, and the records of the tasks that `ended`.
+        """Drop the events up to `last_id` ("" = none), and what is kept of the tasks that `ended`.
 
-        A failed task's uploads and the job's counters stay.
+        Uploads that did not end and the job's counters stay. A stale master that acknowledges again
+        what is gone, or the end of a task that runs again, harms nothing.
         """
 
     def restore(
@@ -243,11 +261,18 @@ class MasterLedger(Protocol):
         bytes_: Mapping[Outcome, int],
         proof: Mapping[Proof, int],
     ) -> None:
-        """Rebuild from the journal: a planned task with what had become of it. An ended `state` adds
-        counters only. Call it for steps up to the journal's checkpoint, before `resume_at`."""
+        """Rebuild from the journal: a planned task with what had become of it.
+
+        An ended `state` adds counters only, any other makes the task pending. Call it for the steps
+        up to the journal's checkpoint, before `resume_at`; once the job has planned a step it does
+        nothing, so a rebuild that was cut short is begun again from its first task.
+        """
 
     def resume_at(self, name: str, scan: ScanState, step: PlanStep) -> None:
-        """Rebuild from the journal: set the scan's place; `step` carries excluded and failures."""
+        """Rebuild from the journal: set the scan's place; `step` carries excluded and failures.
+
+        Nothing changes if the job has planned a step.
+        """
 
     def requeue(
         self,
@@ -261,7 +286,8 @@ class MasterLedger(Protocol):
     ) -> None:
         """Make an ended, failed task pending again; `objects` and `bytes_` go from failed to left.
 
-        Nothing changes if the task is already pending, dispatched or running.
+        `marks` says LEFT for them. Nothing changes if the task is already pending, dispatched or
+        running. Drain the outbox first: an ENDED event still in it is that of the run before.
         """
 
     def rescan_failures(self, name: str) -> None:
@@ -271,7 +297,7 @@ class MasterLedger(Protocol):
         """Say that the retries up to this number have been put back into tasks."""
 
     def set_state(self, name: str, state: JobState, reason: str = "") -> None:
-        """Close or reopen the job."""
+        """Close or reopen the job. Its time ends with the first close since it was open."""
 
     def set_speed(self, name: str, objects_per_second: float, bytes_per_second: float) -> None: ...
 
@@ -288,24 +314,34 @@ class WorkerLedger(Protocol):
 
         `dead` is the fence of a holder that the caller has seen dead. Held when another holder is
         live; None when there is no such task (ended, or its job is gone) or the job is not Running.
+        `worker` names one runner of one task at a time (host, process, thread): to the holder
+        itself a second claim gives a new fence, so that a lost reply costs nothing.
         """
 
-    def renew(self, claim: Claim, lease_s: float) -> None: ...
+    def renew(self, claim: Claim, lease_s: float) -> None:
+        """Let the lease run anew. StaleClaim also when the job is in Abort."""
 
     def record(self, claim: Claim, flush: Flush) -> None:
-        """Add a flush. A number already recorded changes nothing."""
+        """Add a flush. A number already recorded changes nothing.
+
+        StaleClaim also when flushes before it are missing: the server lost them, and only a new
+        claim does their objects again. ValueError if `marks` and the sums contradict each other.
+        """
 
     def save_upload(self, claim: Claim, index: int, upload: Upload | None) -> None:
         """Remember (None: forget) how far the multipart upload of object `index` has come."""
 
     def finish(self, claim: Claim, state: TaskState) -> None:
-        """End the task: SUCCEED or FAILED."""
+        """End the task: SUCCEED or FAILED. ValueError if an object has no outcome yet."""
 
     def release(self, claim: Claim) -> None:
-        """Hand the task back: it is pending again, its outcomes kept."""
+        """Hand the task back: it is pending again, in front, its outcomes kept."""
 
     def stop_job(self, claim: Claim, reason: str) -> None:
-        """Hand the task back and set the job ABORT with `reason`, for a fatal error."""
+        """Hand the task back and set the job ABORT with `reason`, for a fatal error.
+
+        The first reason of several stays.
+        """
 
 
 class Ledger(ConsoleLedger, MasterLedger, WorkerLedger, Protocol):

@@ -1,0 +1,76 @@
+"""Every Redis key of the ledger: its type, what it holds, who writes it and when it is freed.
+
+All keys begin with `oi:`. Those of a job hold its name in braces, so that they share one slot of a
+Redis Cluster; only `oi:jobs` stands apart, and only creating and forgetting a job touch it too.
+
+| key | type | holds | written by | freed |
+|---|---|---|---|---|
+| `oi:jobs` | zset | job name, scored by created_ms | create_job | forget_job |
+| `oi:{job}` | hash | the job, its counters, the scan's step number | everybody | forget_job |
+| `oi:{job}:lanes` | hash | lane number -> packed Lane, unfinished ones | plan | lane finished |
+| `oi:{job}:unlisted` | list | packed Lane of each scan failure | plan | rescan_failures |
+| `oi:{job}:pending` | zset | task id, scored by plan order | plan, hand back | dispatch, claim |
+| `oi:{job}:dispatched` | zset | task id, scored by server ms of sending | dispatch | claim |
+| `oi:{job}:running` | zset | task id, scored by the lease's end, server ms | claim | finish |
+| `oi:{job}:ended` | hash | task id -> "fence state log" of the last claim | finish | acknowledge |
+| `oi:{job}:outbox` | stream | events not acknowledged | workers, take_back | acknowledge |
+| `oi:{job}:uploading` | set | ids of tasks with an uploads hash | save_upload | with the hash |
+| `oi:{job}:restored` | set | ids of the tasks rebuilt so far | restore | resume_at |
+| `oi:{job}:hold` | string | the master that holds the job | hold_job | drop_job, or it expires |
+| `oi:{job}:task:ID` | hash | one task that has not ended | plan, worker | finish |
+| `oi:{job}:uploads:ID` | hash | object index -> packed Upload | save_upload | upload forgotten |
+
+A task's state is where its id stands: in `pending`, `dispatched`, `running`, or nowhere (ended).
+
+Fields of `oi:{job}`
+    created fingerprint settings state reason retries retries_done    as in `base.Job`
+    scan            1 when all lanes are finished
+    seq             number of the last plan step
+    lane            the next free lane number
+    order           how many tasks were made pending for the first time; gives the plan order
+    fence           the highest fence ever given for a task of the job
+    ended           server ms at which the job closed; missing while it is open
+    objects_per_s, bytes_per_s                                        as the master measured them
+    listed, copied, skipped, failed, vanished, excluded               objects; with `_bytes`, bytes
+    proof1 proof2 proof3                                              objects copied with this proof
+    tasks_succeed, tasks_failed                                       tasks that ended so
+
+Fields of `oi:{job}:task:ID`
+    manifest objects bytes   as planned
+    order                    its score in `pending`, so that a task handed back goes to the front
+    fence worker             of the last claim
+    freed                    the last fence whose holder handed the task back of its own will
+    claims                   how often it was claimed since it was planned
+    marks                    one byte for each object; missing while none has an outcome
+    marked, marked_bytes     objects and bytes that have an outcome
+    moving                   bytes of unfinished large objects already at the destination
+    flushes                  number of the last flush
+    log                      bytes of audit.log text so far: the offset of the next
+"""
+
+JOBS = "oi:jobs"
+
+
+class JobKeys:
+    """The keys of one job."""
+
+    def __init__(self, name: str) -> None:
+        self.job = f"oi:{{{name}}}"
+        self.lanes = f"{self.job}:lanes"
+        self.unlisted = f"{self.job}:unlisted"
+        self.pending = f"{self.job}:pending"
+        self.dispatched = f"{self.job}:dispatched"
+        self.running = f"{self.job}:running"
+        self.ended = f"{self.job}:ended"
+        self.outbox = f"{self.job}:outbox"
+        self.uploading = f"{self.job}:uploading"
+        self.restored = f"{self.job}:restored"
+        self.hold = f"{self.job}:hold"
+        self.task_prefix = f"{self.job}:task:"
+        self.uploads_prefix = f"{self.job}:uploads:"
+
+    def task(self, task_id: str) -> str:
+        return self.task_prefix + task_id
+
+    def uploads(self, task_id: str) -> str:
+        return self.uploads_prefix + task_id

@@ -1,0 +1,6 @@
+-- Gives the lease on a job back, if the caller has it.
+-- KEYS  job, hold
+-- ARGV  holder
+local job, hold = unpack(KEYS)
+if not has_job(job) then return redis.error_reply('NOJOB') end
+if redis.call('GET', hold) == ARGV[1] then redis.call('DEL', hold) end

@@ -1,0 +1,22 @@
+-- Ends a task. Its record is freed; what the same claim needs to end it twice is kept in `ended`.
+-- KEYS  job, running, ended, task, outbox
+-- ARGV  task id, fence, state
+-- SUMS if an object has no outcome: ending the task now would lose it.
+local job, running, ended, task, outbox = unpack(KEYS)
+local id, fence, state = unpack(ARGV)
+local ending = fence .. ' ' .. state .. ' '
+if not is_live(running, task, id, fence) then
+  local last = redis.call('HGET', ended, id)
+  if last and string.sub(last, 1, #ending) == ending then return end
+  return redis.error_reply('STALE')
+end
+if number_at(task, 'objects') ~= number_at(task, 'marked') then
+  return redis.error_reply('SUMS')
+end
+local log = whole(number_at(task, 'log'))
+tell(outbox, 'ended', id, 'worker', redis.call('HGET', task, 'worker'),
+  'offset', log, 'state', state)
+redis.call('ZREM', running, id)
+redis.call('UNLINK', task)
+redis.call('HSET', ended, id, ending .. log)
+redis.call('HINCRBY', job, 'tasks_' .. state, 1)

@@ -1,0 +1,111 @@
+-- What the scripts share; put in front of each of them. Changes nothing by itself.
+--
+-- A script that refuses returns an error whose first word is the reason:
+--   NOJOB  there is no such job            STALE  the claim is not live any more
+--   EXISTS another job of this name exists BEHIND steps before this one are missing
+--   SUMS   the caller's numbers contradict each other
+-- It looks before it writes: a refusal has changed nothing.
+
+-- Lua counts in doubles: exact for the milliseconds, fences and bytes of a task (below 2^53).
+-- Sums over a job are left to HINCRBY, which counts in 64 bits.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function number_at(hash, field)
+  return tonumber(redis.call('HGET', hash, field) or 0)
+end
+
+local function has_job(job)
+  return redis.call('EXISTS', job) == 1
+end
+
+-- A claim lives until its task is claimed anew, handed back or ended. A lease that has run out
+-- only allows others to take the task: as long as nobody did, its holder is merely late.
+local function is_live(running, task, id, fence)
+  return redis.call('ZSCORE', running, id) and redis.call('HGET', task, 'fence') == fence
+end
+
+local function tell(outbox, kind, id, ...)
+  redis.call('XADD', outbox, '*', 'kind', kind, 'task', id, ...)
+end
+
+-- Makes a running task pending again. Its plan order puts it in front of all that were planned later.
+local function hand_back(pending, running, task, outbox, id)
+  redis.call('ZREM', running, id)
+  redis.call('ZADD', pending, redis.call('HGET', task, 'order'), id)
+  tell(outbox, 'released', id, 'worker', redis.call('HGET', task, 'worker'))
+end
+
+-- Makes a task that has no record pending; `...` are the fields of its record.
+local function enqueue(job, pending, task, id, ...)
+  local order = redis.call('HINCRBY', job, 'order', 1)
+  redis.call('HSET', task, 'order', order, ...)
+  redis.call('ZADD', pending, order, id)
+end
+
+-- Adds pairs of field and delta, ARGV[first] to the end, to a hash.
+local function add_pairs(hash, first)
+  for at = first, #ARGV, 2 do
+    redis.call('HINCRBY', hash, ARGV[at], ARGV[at + 1])
+  end
+end
+
+-- Sets a lane, or removes it where `packed` is empty. A number is never given to a second lane.
+local function set_lane(job, lanes, number, packed)
+  if packed == '' then
+    redis.call('HDEL', lanes, number)
+  else
+    redis.call('HSET', lanes, number, packed)
+  end
+  if tonumber(number) >= number_at(job, 'lane') then
+    redis.call('HSET', job, 'lane', number + 1)
+  end
+end
+
+-- Applies what a plan step found besides tasks. ARGV[first] on: excluded objects, their bytes,
+-- number of lanes, {lane number, packed lane}..., number of failures, {packed lane}...
+-- Returns the index behind them.
+local function apply_scan(job, lanes, unlisted, first)
+  local excluded = ARGV[first]
+  local excluded_bytes = ARGV[first + 1]
+  local at = first + 3
+  for _ = 1, tonumber(ARGV[first + 2]) do
+    set_lane(job, lanes, ARGV[at], ARGV[at + 1])
+    at = at + 2
+  end
+  local failures = ARGV[at]
+  for _ = 1, tonumber(failures) do
+    at = at + 1
+    redis.call('RPUSH', unlisted, ARGV[at])
+  end
+  redis.call('HINCRBY', job, 'excluded', excluded)
+  redis.call('HINCRBY', job, 'excluded_bytes', excluded_bytes)
+  redis.call('HINCRBY', job, 'failed', failures)
+  redis.call('HINCRBY', job, 'listed', excluded + failures)
+  redis.call('HINCRBY', job, 'listed_bytes', excluded_bytes)
+  return at + 1
+end
+
+-- Up to `cap` running tasks (-1: all), those first whose lease ends first:
+-- {id, 1 if expired, worker, fence, objects, bytes, marked, marked_bytes, moving}...
+local function running_rows(running, task_prefix, cap)
+  local now = now_ms()
+  local rows = {}
+  local last = cap
+  if last > 0 then last = cap - 1 end
+  local scored = redis.call('ZRANGE', running, 0, last, 'WITHSCORES')
+  for at = 1, #scored, 2 do
+    local row = redis.call('HMGET', task_prefix .. scored[at], 'worker', 'fence', 'objects',
+      'bytes', 'marked', 'marked_bytes', 'moving')
+    table.insert(row, 1, tonumber(scored[at + 1]) <= now and 1 or 0)
+    table.insert(row, 1, scored[at])
+    rows[#rows + 1] = row
+  end
+  return rows
+end

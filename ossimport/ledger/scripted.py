@@ -1,0 +1,31 @@
+"""What the three parts of the Redis ledger stand on: running a script by its name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from ossimport.model import Mark
+
+Argument = str | int | float | bytes
+
+
+class Scripted(ABC):
+    """A part of the ledger whose every method is one script of `lua/`."""
+
+    @abstractmethod
+    def _run(
+        self, script: str, about: str, keys: Sequence[str], args: Sequence[Argument] = ()
+    ) -> Any:
+        """Run a script; return its reply. `about` names the job or task for error messages.
+
+        Raises what `base.py` promises: LedgerUnavailable, JobNotFound, StaleClaim and so on.
+        """
+
+
+def count_marked(marks: bytes) -> int:
+    """How many objects have an outcome (see `model.Mark`)."""
+    return len(marks) - marks.count(Mark.LEFT)
+
+
+def milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

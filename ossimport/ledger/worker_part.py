@@ -1,0 +1,86 @@
+"""The worker's third of the Redis ledger. `base.WorkerLedger` says what each method promises."""
+
+from ossimport.ledger import packing
+from ossimport.ledger.base import Claim, Flush, Held, Job
+from ossimport.ledger.keys import JobKeys
+from ossimport.ledger.scripted import Argument, Scripted, count_marked, milliseconds
+from ossimport.model import TaskState, Upload
+
+
+class WorkerPart(Scripted):
+    def settings(self, name: str) -> Job:
+        fields = packing.to_fields(self._run("job", name, [JobKeys(name).job]))
+        return packing.job_from(name, fields)
+
+    def claim(
+        self, name: str, task_id: str, worker: str, lease_s: float, *, dead: int = 0
+    ) -> Claim | Held | None:
+        at = JobKeys(name)
+        task, uploads = at.task(task_id), at.uploads(task_id)
+        keys = [at.job, at.pending, at.dispatched, at.running, task, uploads, at.outbox]
+        args: list[Argument] = [task_id, worker, milliseconds(lease_s), dead]
+        reply = self._run("claim", _about(name, task_id), keys, args)
+        if reply is None:
+            return None
+        if reply[0] == b"held":
+            return Held(worker=packing.to_text(reply[1]), fence=int(reply[2]))
+        fields = packing.to_fields(reply[2])
+        return Claim(
+            job=name,
+            task_id=task_id,
+            fence=int(reply[1]),
+            worker=worker,
+            manifest=fields["manifest"],
+            marks=fields.get("marks") or bytes(int(fields["objects"])),
+            uploads={
+                int(index): packing.unpack_upload(packed)
+                for index, packed in packing.to_fields(reply[3]).items()
+            },
+            flushes=int(fields.get("flushes", b"0")),
+        )
+
+    def renew(self, claim: Claim, lease_s: float) -> None:
+        at = JobKeys(claim.job)
+        keys = [at.job, at.running, at.task(claim.task_id)]
+        args: list[Argument] = [claim.task_id, claim.fence, milliseconds(lease_s)]
+        self._run("renew", _about(*claim[:2]), keys, args)
+
+    def record(self, claim: Claim, flush: Flush) -> None:
+        at = JobKeys(claim.job)
+        keys = [at.job, at.running, at.task(claim.task_id), at.outbox]
+        counters = packing.tally_fields(flush.objects, flush.bytes_, flush.proof)
+        args: list[Argument] = [
+            *(claim.task_id, claim.fence, flush.number),
+            *(flush.marks, count_marked(flush.marks)),
+            *(sum(flush.objects.values()), sum(flush.bytes_.values()), flush.moving),
+            *(flush.log, flush.log_size),
+            *counters,
+        ]
+        self._run("record", _about(*claim[:2]), keys, args)
+
+    def save_upload(self, claim: Claim, index: int, upload: Upload | None) -> None:
+        at = JobKeys(claim.job)
+        keys = [at.running, at.task(claim.task_id), at.uploads(claim.task_id), at.uploading]
+        args: list[Argument] = [claim.task_id, claim.fence, index, packing.pack_upload(upload)]
+        self._run("save_upload", _about(*claim[:2]), keys, args)
+
+    def finish(self, claim: Claim, state: TaskState) -> None:
+        at = JobKeys(claim.job)
+        keys = [at.job, at.running, at.ended, at.task(claim.task_id), at.outbox]
+        args: list[Argument] = [claim.task_id, claim.fence, state]
+        self._run("finish", _about(*claim[:2]), keys, args)
+
+    def release(self, claim: Claim) -> None:
+        at = JobKeys(claim.job)
+        keys = [at.pending, at.running, at.task(claim.task_id), at.outbox]
+        self._run("release", _about(*claim[:2]), keys, [claim.task_id, claim.fence])
+
+    def stop_job(self, claim: Claim, reason: str) -> None:
+        at = JobKeys(claim.job)
+        keys = [at.job, at.pending, at.running, at.task(claim.task_id), at.outbox]
+        args: list[Argument] = [claim.task_id, claim.fence, reason]
+        self._run("stop_job", _about(*claim[:2]), keys, args)
+
+
+def _about(job: str, task_id: str) -> str:
+    return f"task {task_id} of job {job}"
