@@ -1,6 +1,7 @@
 """Who a process is: a pid proves nothing once it may have been given to another process."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,11 @@ def start_time(pid: int) -> str:
         return _told_by("powershell", "-NoProfile", "-Command", question)
     state, _, started = _told_by("ps", "-o", "stat=,lstart=", "-p", str(pid)).partition(" ")
     return "" if state.startswith("Z") else started.strip()
+
+
+def host_name(*, standalone: bool) -> str:
+    """This host in worker names and task directories; standalone it is `localhost`."""
+    return "localhost" if standalone else socket.gethostname()
 
 
 def name_of_this_process(host: str) -> str:

@@ -1,0 +1,392 @@
+"""Drive one job: scan, plan, record, dispatch, reconcile, close.
+
+Each step is recorded in the journal, then in the ledger, then sent. The driver may be killed
+between any two of these: the next one goes on there.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ossimport import identity, manifest, planner
+from ossimport.errors import LedgerBehind, LedgerUnavailable, StorageError
+from ossimport.journal import Journal, StoredTask, rebuild
+from ossimport.ledger.base import (
+    Event,
+    EventKind,
+    Job,
+    Ledger,
+    PlannedTask,
+    PlanStep,
+    ScanFailure,
+    Snapshot,
+)
+from ossimport.model import JobState, Lane, Mark, Scanned, Task, TaskState
+from ossimport.planner import TaskLimits
+from ossimport.scanning import Ended, Found, Move, ScanThreads, Split
+from ossimport.sources.base import Source
+
+log = logging.getLogger(__name__)
+
+PENDING_CAP = 1000  # planned tasks that wait in Redis; the scan pauses above it
+IN_FLIGHT_FLOOR = 50  # messages on the queue for a small cluster
+IN_FLIGHT_PER_RUNNING = 3  # and for a large one: enough that no worker waits for the next step
+MOVES_PER_STEP = 16
+EVENTS_PER_STEP = 500
+LOST_AFTER_S = 10.0  # a dispatched task that nobody claimed, and whose message is gone
+SPEED_WINDOW_S = 10
+
+
+class JobPlan(NamedTuple):
+    """What the master needs of a job's settings."""
+
+    source: Source
+    source_name: str  # for messages
+    max_objects: int
+    max_bytes: int
+    scan_threads: int
+    import_since: int
+
+
+class Queue(NamedTuple):
+    """The way to the workers."""
+
+    send: Callable[[str, str], None]
+    waiting: Callable[[], set[str]]
+
+
+class JobDriver:
+    """One job, from the first listing to the last state."""
+
+    def __init__(
+        self,
+        job: Job,
+        ledger: Ledger,
+        journal: Journal,
+        queue: Queue,
+        open_job: Callable[[Job], JobPlan],
+        *,
+        host: str,
+        slots: int,
+        holder: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._job = job
+        self._ledger = ledger
+        self._journal = journal
+        self._queue = queue
+        self._open_job = open_job
+        self._host = host
+        self._slots = slots
+        self._holder = holder
+        self._clock = clock
+        self._plan: JobPlan | None = None
+        self._scan: ScanThreads | None = None
+        self._seq = 0
+        self._lanes: dict[int, Lane] = {}
+        self._next_lane = 0
+        self._trusted = False
+        self._retrying: Iterator[StoredTask] | None = None
+        self._planned_objects = 0
+        self._planned_bytes = 0
+        self._looked = 0.0
+        self._speeds: deque[tuple[float, int, int]] = deque(maxlen=SPEED_WINDOW_S + 1)
+
+    @property
+    def name(self) -> str:
+        """The job's."""
+        return self._job.name
+
+    def step(self) -> bool:
+        """Do a little of everything; True if anything happened."""
+        if not self._trusted:
+            self._settle()
+        snapshot = self._ledger.snapshot(self.name)
+        self._job = snapshot.job
+        busy = self._write_down()
+        if self._job.state is not JobState.RUNNING:
+            self._stop_scan()
+            return busy
+        busy |= self._keep_scanning(snapshot)
+        busy |= self._keep_retrying(snapshot)
+        busy |= self._dispatch(snapshot)
+        if self._clock() - self._looked >= 1.0:
+            self._looked = self._clock()
+            self._reconcile(snapshot)
+            self._measure(snapshot)
+        if not busy:
+            self._close_job(snapshot)
+        return busy
+
+    def distrust(self) -> None:
+        """Compare journal and ledger again before the next step."""
+        self._trusted = False
+
+    def close(self, *, drop: bool = True) -> None:
+        """Stop scanning; with `drop`, let another master take over at once."""
+        self._stop_scan()
+        if drop:
+            try:
+                self._ledger.drop_job(self.name, self._holder)
+            except LedgerUnavailable as exc:
+                log.warning("job %s: the lease runs out by itself: %s", self.name, exc)
+
+    def _settle(self) -> None:
+        """Bring journal and ledger to the same place, and take up the scan there."""
+        self._stop_scan()
+        self._journal.open(self._job)
+        if self._journal.scan_state().seq != self._ledger.scan_state(self.name).seq:
+            log.warning("job %s: the ledger is behind its journal, replayed", self.name)
+            rebuild(self._journal, self._ledger)
+        state = self._ledger.scan_state(self.name)
+        self._seq = state.seq
+        self._lanes = dict(state.lanes)
+        if not state.seq:
+            self._lanes = {0: Lane()}
+        self._next_lane = max(self._lanes, default=-1) + 1
+        self._trusted = True
+
+    # -- scan and plan ---------------------------------------------------------------------------
+
+    def _keep_scanning(self, snapshot: Snapshot) -> bool:
+        if snapshot.job.scan_finished:
+            return False
+        if snapshot.tasks[TaskState.PENDING] >= PENDING_CAP:
+            return False
+        if self._scan is None:
+            self._start_scan(snapshot)
+        scan = self._scan
+        moves = list(scan.moves(MOVES_PER_STEP, 0.0)) if scan is not None else []
+        if moves:
+            self._record(moves)
+        if not self._lanes:
+            self._stop_scan()
+            self._journal.finish_scan()
+            self._ledger.finish_scan(self.name)
+            return True
+        return bool(moves)
+
+    def _start_scan(self, snapshot: Snapshot) -> None:
+        if not self._lanes:
+            return
+        try:
+            self._plan = plan = self._open_job(self._job)
+        except StorageError as exc:
+            self._abort(exc)
+            return
+        self._planned_objects = snapshot.counts.listed.objects
+        self._planned_bytes = snapshot.counts.listed.bytes
+        self._scan = ScanThreads(
+            plan.source,
+            threads=plan.scan_threads,
+            limits=self._limits,
+            import_since=plan.import_since,
+            name=f"scan-{self.name}",
+        )
+        self._scan.walk(self._lanes)
+
+    def _limits(self) -> TaskLimits:
+        plan = self._plan
+        assert plan is not None  # noqa: S101 -- set before the threads that call this are started
+        return planner.limits_for(
+            self._planned_objects,
+            self._planned_bytes,
+            self._slots,
+            plan.max_objects,
+            plan.max_bytes,
+        )
+
+    def _record(self, moves: list[Move]) -> None:
+        """Make one step of some moves: journal first, then ledger, then go on with new lanes."""
+        changed: dict[int, Lane | None] = {}
+        fresh: dict[int, Lane] = {}
+        tasks: list[tuple[Task, PlannedTask]] = []
+        excluded: list[Scanned] = []
+        failures: list[ScanFailure] = []
+        for move in moves:
+            match move:
+                case Found(lane, batch):
+                    if batch.objects:
+                        tasks.append(self._make_task(batch))
+                    excluded.extend(batch.excluded)
+                    failures.extend(_failure(entry) for entry in batch.failed)
+                    self._lanes[lane] = changed[lane] = self._lanes[lane]._replace(
+                        cursor=batch.cursor
+                    )
+                case Split(lane, until, rest):
+                    self._lanes[lane] = changed[lane] = self._lanes[lane]._replace(until=until)
+                    number, self._next_lane = self._next_lane, self._next_lane + 1
+                    self._lanes[number] = changed[number] = fresh[number] = rest
+                case Ended(lane, None):
+                    del self._lanes[lane]
+                    changed[lane] = None
+                case Ended(lane, StorageError() as error):
+                    self._abort(error)
+        step = PlanStep(
+            seq=self._seq + 1,
+            lanes=changed,
+            tasks=[planned for _, planned in tasks],
+            excluded=len(excluded),
+            excluded_bytes=sum(entry.info.size for entry in excluded),
+            failures=failures,
+        )
+        self._journal.plan(step, [task for task, _ in tasks], self._lanes, excluded)
+        try:
+            self._ledger.plan(self.name, step)
+        except LedgerBehind:
+            self._trusted = False
+            return
+        self._seq = step.seq
+        if self._scan is not None:
+            self._scan.walk(fresh)
+
+    def _make_task(self, batch: planner.Batch) -> tuple[Task, PlannedTask]:
+        packed = manifest.pack(batch.objects)
+        task_id = planner.task_id(self.name, self._job.created_ms, packed)
+        self._planned_objects += len(batch.objects)
+        self._planned_bytes += batch.size
+        planned = PlannedTask(task_id, packed, len(batch.objects), batch.size)
+        return Task(self.name, task_id, batch.objects), planned
+
+    def _stop_scan(self) -> None:
+        if self._scan is not None:
+            self._scan.close()
+            self._scan = None
+            self._trusted = False  # the lanes of the next scan are the recorded ones
+
+    def _abort(self, error: StorageError) -> None:
+        log.error("job %s stopped: %s", self.name, error)
+        self._ledger.set_state(self.name, JobState.ABORT, f"{error.code}: {error}")
+
+    # -- dispatch and reconcile ------------------------------------------------------------------
+
+    def _dispatch(self, snapshot: Snapshot) -> bool:
+        running = snapshot.tasks[TaskState.RUNNING]
+        in_flight = running + snapshot.tasks[TaskState.DISPATCHED]
+        wanted = max(IN_FLIGHT_FLOOR, IN_FLIGHT_PER_RUNNING * running) - in_flight
+        if wanted <= 0:
+            return False
+        task_ids = self._ledger.dispatch(self.name, wanted)
+        for task_id in task_ids:
+            self._queue.send(self.name, task_id)
+        return bool(task_ids)
+
+    def _reconcile(self, snapshot: Snapshot) -> None:
+        """Take tasks back from workers that died, and send messages again that are gone."""
+        for task in self._ledger.running(self.name):
+            if task.expired or identity.is_dead(task.worker, self._host):
+                log.warning("task %s: its worker %s is gone", task.task_id, task.worker)
+                self._ledger.take_back(self.name, task.task_id, task.fence)
+        if not snapshot.tasks[TaskState.DISPATCHED]:
+            return
+        overdue = self._ledger.overdue(self.name, LOST_AFTER_S)
+        if not overdue:
+            return
+        waiting = self._queue.waiting()
+        lost = [task_id for task_id in overdue if task_id not in waiting]
+        for task_id in lost:
+            log.warning("task %s: its message is gone, sent again", task_id)
+            self._queue.send(self.name, task_id)
+        self._ledger.sent_again(self.name, lost)
+
+    def _measure(self, snapshot: Snapshot) -> None:
+        counts = snapshot.counts
+        objects = counts.copied.objects + counts.skipped.objects
+        volume = counts.copied.bytes + counts.skipped.bytes
+        self._speeds.append((self._clock(), objects, volume))
+        since, objects_then, volume_then = self._speeds[0]
+        seconds = self._clock() - since
+        if seconds > 0:
+            per_second = (objects - objects_then) / seconds, (volume - volume_then) / seconds
+            self._ledger.set_speed(self.name, *per_second)
+
+    # -- what workers report ---------------------------------------------------------------------
+
+    def _write_down(self) -> bool:
+        """Bring the outbox into the journal, then empty it. Doing it twice changes nothing."""
+        events = self._ledger.outbox(self.name, EVENTS_PER_STEP)
+        if not events:
+            return False
+        ended = []
+        for event in events:
+            self._write_event(event)
+            if event.kind == EventKind.ENDED:
+                ended.append(event.task_id)
+        self._ledger.acknowledge(self.name, events[-1].id, ended)
+        return True
+
+    def _write_event(self, event: Event) -> None:
+        host = event.worker.partition(":")[0]
+        match event.kind:
+            case EventKind.CLAIMED:
+                self._journal.claimed(event.task_id, host)
+            case EventKind.RELEASED:
+                self._journal.released(event.task_id)
+            case EventKind.LOG:
+                self._journal.append(event.task_id, event.offset, event.log)
+            case EventKind.ENDED:
+                assert event.state is not None  # noqa: S101 -- every ENDED event carries its state
+                self._journal.ended(event.task_id, host, event.state, event.offset)
+
+    # -- retry and close -------------------------------------------------------------------------
+
+    def _keep_retrying(self, snapshot: Snapshot) -> bool:
+        """Put failed objects back into their tasks, as many tasks as the window takes."""
+        job = snapshot.job
+        if job.retries == job.retries_done:
+            return False
+        if self._retrying is None:
+            self._retrying = self._journal.failed_tasks()
+            self._rescan_failures()
+        for _ in range(PENDING_CAP - snapshot.tasks[TaskState.PENDING]):
+            stored = next(self._retrying, None)
+            if stored is None:
+                self._retrying = None
+                self._ledger.retried(self.name, job.retries)
+                return True
+            self._requeue(stored)
+        return True
+
+    def _rescan_failures(self) -> None:
+        self._ledger.rescan_failures(self.name)
+        self._stop_scan()
+        self._trusted = False
+
+    def _requeue(self, stored: StoredTask) -> None:
+        packed = manifest.pack(stored.task.objects)
+        redo = [i for i, mark in enumerate(stored.marks) if mark == Mark.FAILED]
+        marks = bytearray(stored.marks)
+        for index in redo:
+            marks[index] = Mark.LEFT
+        self._ledger.requeue(
+            self.name,
+            PlannedTask(stored.task.task_id, packed, len(stored.task.objects), stored.task.size),
+            marks=bytes(marks),
+            log_size=stored.log_size,
+            objects=len(redo),
+            bytes_=sum(stored.task.objects[index].size for index in redo),
+        )
+        self._journal.requeued(stored.task.task_id)
+
+    def _close_job(self, snapshot: Snapshot) -> None:
+        """Say how the job ended, once nothing is left to do."""
+        job, counts, tasks = snapshot.job, snapshot.counts, snapshot.tasks
+        live = (TaskState.PENDING, TaskState.DISPATCHED, TaskState.RUNNING)
+        if not job.scan_finished or any(tasks[state] for state in live):
+            return
+        if job.retries != job.retries_done or self._ledger.outbox(self.name, 1):
+            return
+        if not counts.listed.objects:
+            name = self._plan.source_name if self._plan else "the source"
+            self._ledger.set_state(
+                self.name, JobState.ABORT, f"NothingFound: no object was found in {name}"
+            )
+        elif counts.failed.objects or counts.left.objects:
+            self._ledger.set_state(self.name, JobState.FAILED)
+        else:
+            self._ledger.set_state(self.name, JobState.SUCCEED)
+
+
+def _failure(entry: Scanned) -> ScanFailure:
+    return ScanFailure(entry.info.key, entry.code, entry.message, entry.rescan or Lane())

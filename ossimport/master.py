@@ -1,0 +1,146 @@
+"""Drive all jobs, and be ready to take over those of another master.
+
+The master keeps no state that it could lose. Everything it knows stands in the journal (what was
+planned) and in the ledger (what became of it).
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ossimport import identity
+from ossimport.config import JobConfig, SystemConfig
+from ossimport.driver import JobDriver, JobPlan, Queue
+from ossimport.errors import LedgerUnavailable
+from ossimport.journal import Journal, rebuild
+from ossimport.ledger.base import Job, Ledger
+from ossimport.ledger.redis import open_ledger
+from ossimport.queue import Sender, make_app
+from ossimport.seal import cluster_key
+from ossimport.sources import open_source
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 15.0
+IDLE_S = 0.1  # between two looks when nothing happened; a look costs about a millisecond
+
+
+class Master:
+    """Drives every job whose lease it gets; a second master is a hot spare."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        master_dir: Path,
+        queue: Queue,
+        open_job: Callable[[Job], JobPlan],
+        *,
+        host: str,
+        slots: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._dir = master_dir
+        self._queue = queue
+        self._open_job = open_job
+        self._host = host
+        self._slots = slots
+        self._clock = clock
+        self._holder = identity.name_of_this_process(host)
+        self._drivers: dict[str, JobDriver] = {}
+        self._restored = False
+
+    def step(self) -> bool:
+        """Move every job on; True if anything happened. LedgerUnavailable is waited out."""
+        try:
+            if not self._restored:
+                self._restore_lost()
+            names = self._ledger.jobs()
+            for gone in self._drivers.keys() - set(names):
+                self._drivers.pop(gone).close()
+            return any([self._drive(name) for name in names])
+        except LedgerUnavailable as exc:
+            log.warning("%s", exc)
+            # What comes back may be older than what we knew: look at everything anew.
+            self._restored = False
+            for driver in self._drivers.values():
+                driver.distrust()
+            return False
+
+    def close(self) -> None:
+        """Stop scanning and give the leases back."""
+        for driver in self._drivers.values():
+            driver.close()
+        self._drivers.clear()
+
+    def _restore_lost(self) -> None:
+        """Put back the jobs that the journal has and the ledger has not: Redis came up empty."""
+        known = set(self._ledger.jobs())
+        for name in Journal.jobs(self._dir):
+            if name not in known:
+                log.warning("job %s: not in Redis, restored from %s", name, self._dir)
+                rebuild(Journal(self._dir, name), self._ledger)
+        self._restored = True
+
+    def _drive(self, name: str) -> bool:
+        if not self._ledger.hold_job(name, self._holder, LEASE_S):
+            spare = self._drivers.pop(name, None)
+            if spare is not None:
+                log.warning("job %s: another master drives it now", name)
+                spare.close(drop=False)
+            return False
+        driver = self._drivers.get(name)
+        if driver is None:
+            driver = self._drivers[name] = JobDriver(
+                self._ledger.job(name),
+                self._ledger,
+                Journal(self._dir, name),
+                self._queue,
+                self._open_job,
+                host=self._host,
+                slots=self._slots,
+                holder=self._holder,
+                clock=self._clock,
+            )
+        return driver.step()
+
+
+def run_master(
+    system: SystemConfig,
+    redis_url: str,
+    *,
+    stopping: Callable[[], bool],
+    on_ready: Callable[[], None],
+) -> None:
+    """Drive jobs until `stopping`; then give the leases back. Calls `on_ready` before the first."""
+    sealer = cluster_key(system.home)
+    sender = Sender(make_app(redis_url))
+
+    def open_job(job: Job) -> JobPlan:
+        config = JobConfig.from_json(sealer.unseal(job.settings))
+        scratch = system.working_dir / "run"
+        return JobPlan(
+            open_source(config.source, scan_depth=config.scan_depth, scratch=scratch),
+            source_name=f"srcPrefix={config.source.prefix}",
+            max_objects=config.task_objects,
+            max_bytes=config.task_bytes,
+            scan_threads=config.scan_threads,
+            import_since=config.import_since,
+        )
+
+    master = Master(
+        open_ledger(redis_url),
+        system.working_dir / "master",
+        Queue(sender.send, sender.waiting),
+        open_job,
+        host=identity.host_name(standalone=not system.redis_url),
+        slots=system.worker_processes,
+    )
+    on_ready()
+    try:
+        while not stopping():
+            if not master.step():
+                time.sleep(IDLE_S)
+    finally:
+        master.close()

@@ -1,0 +1,158 @@
+"""What one worker process keeps from task to task: its event loop, its connections, its engines.
+
+Made in the process that uses it, after the fork: sockets and event loops must not be shared.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ossimport.seal import Sealer, cluster_key
+
+from ossimport import identity
+from ossimport.budget import Budget
+from ossimport.config import JobConfig, SystemConfig
+from ossimport.dest.oss import OssDestination
+from ossimport.engine import CopyEngine, CopyPolicy
+from ossimport.errors import StaleClaim
+from ossimport.ledger.base import Claim, Held, Job, WorkerLedger
+from ossimport.ledger.redis import open_ledger
+from ossimport.model import TaskState
+from ossimport.sources import open_source
+from ossimport.throttle import Pace
+from ossimport.transport import Endpoint, Transport
+from workers.run_task import LEASE_S, TaskRun
+
+log = logging.getLogger(__name__)
+
+KEPT_ENGINES = 4  # jobs that a process switches between without new connections
+
+
+class Outcome(NamedTuple):
+    """How a message was dealt with. `state` is None if the task goes on elsewhere."""
+
+    state: TaskState | None
+    text: str
+
+
+class Runtime:
+    """Runs tasks, one at a time."""
+
+    def __init__(
+        self,
+        system: SystemConfig,
+        redis_url: str,
+        *,
+        pace: Pace | None,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._system = system
+        self._pace = pace
+        self._stopping = stopping
+        self._host = identity.host_name(standalone=not system.redis_url)
+        self._worker = identity.name_of_this_process(self._host)
+        self._ledger: WorkerLedger = open_ledger(redis_url)
+        self._sealer: Sealer = cluster_key(system.home)
+        self._loop = _new_loop()
+        self._runners = max(1, system.task_threads // system.worker_processes)
+        self._share = system.buffer_bytes // system.worker_processes
+        self._engines: dict[tuple[str, int], tuple[JobConfig, CopyEngine]] = {}
+
+    def run(self, job: str, task_id: str, progress: Callable[[str], None]) -> Outcome:
+        """Deal with a message: claim the task and carry it out, or drop the message.
+
+        Raises Fatal when the job had to be stopped, LedgerUnavailable when Redis does not answer.
+        """
+        if self._stopping():
+            return Outcome(None, "left to another worker")
+        claim = self._claim(job, task_id)
+        if not isinstance(claim, Claim):
+            return Outcome(None, f"held by {claim.worker}" if claim else "nothing to do")
+        record = self._ledger.settings(job)
+        try:
+            return self._loop.run_until_complete(self._carry_out(claim, record, progress))
+        except StaleClaim as exc:
+            log.info("task %s is another worker's now: %s", task_id, exc)
+            return Outcome(None, "another worker's now")
+
+    def _claim(self, job: str, task_id: str) -> Claim | Held | None:
+        claim = self._ledger.claim(job, task_id, self._worker, LEASE_S)
+        if isinstance(claim, Held) and identity.is_dead(claim.worker, self._host):
+            claim = self._ledger.claim(job, task_id, self._worker, LEASE_S, dead=claim.fence)
+        return claim
+
+    async def _carry_out(
+        self, claim: Claim, record: Job, progress: Callable[[str], None]
+    ) -> Outcome:
+        config, engine = await self._engine(record)
+        run = TaskRun(
+            claim,
+            engine,
+            self._ledger,
+            runners=self._runners,
+            verify=config.audit_after,
+            abort_on_uncaught=self._system.abort_on_uncaught,
+            stopping=self._stopping,
+            progress=progress,
+        )
+        state = await run.run()
+        return Outcome(state, run.describe())
+
+    async def _engine(self, record: Job) -> tuple[JobConfig, CopyEngine]:
+        """The engine of a job, made once; connections stay open from task to task."""
+        wanted = (record.name, record.created_ms)
+        if wanted not in self._engines:
+            if len(self._engines) >= KEPT_ENGINES:
+                _, oldest = self._engines.pop(next(iter(self._engines)))
+                await oldest.source.close()
+                await oldest.dest.close()
+            self._engines[wanted] = self._make_engine(record)
+        return self._engines[wanted]
+
+    def _make_engine(self, record: Job) -> tuple[JobConfig, CopyEngine]:
+        config = JobConfig.from_json(self._sealer.unseal(record.settings))
+        source = open_source(
+            config.source, scan_depth=config.scan_depth, scratch=self._system.working_dir / "run"
+        )
+        dest = OssDestination(
+            endpoint=Endpoint(config.dest.scheme, config.dest.host, config.dest.port),
+            bucket=config.dest.bucket,
+            access_key=config.dest.access_key,
+            secret_key=config.dest.secret_key.reveal(),
+            security_token=config.dest.security_token.reveal(),
+            region=config.dest.region,
+            transport=Transport(max_connections=self._runners + 2, pace=self._pace),
+        )
+        engine = CopyEngine(
+            source, dest, self._policy(config), Budget(self._share), jitter=random.random
+        )
+        return config, engine
+
+    def _policy(self, config: JobConfig) -> CopyPolicy:
+        return CopyPolicy(
+            dest_prefix=config.dest.prefix,
+            multipart_threshold=self._fit("multipartUploadThreshold", config.multipart_threshold),
+            part_size=self._fit("multipartUploadPartSize", config.part_size),
+            parts_in_flight=config.upload_threads,
+            skip_existing=config.skip_existing,
+            encrypt=config.dest.server_side_encryption,
+            record_md5=self._system.record_md5,
+        )
+
+    def _fit(self, key: str, size: int) -> int:
+        """A whole object or part is held in memory: no more than a quarter of this process's share,
+        so that reading, sending and waiting can overlap."""
+        most = self._share // 4
+        if size > most:
+            log.warning("%s=%d is lowered to %d: a quarter of the buffer", key, size, most)
+        return min(size, most)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415 -- not there on Windows; the standard loop serves, slower
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()

@@ -1,0 +1,75 @@
+"""The one Celery task, and what the worker's processes share."""
+
+import functools
+import logging
+import multiprocessing
+from typing import Any
+
+from celery import Task, signals
+from celery.exceptions import Reject
+
+from ossimport.errors import Fatal, LedgerUnavailable
+from ossimport.model import TaskState
+from ossimport.queue import COPY
+from ossimport.service import redis_url, say_ready
+from ossimport.service.logs import log_to
+from ossimport.throttle import bandwidth, shared_cell
+from workers.app import app, system
+from workers.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+# Made before the fork, so that all processes of this worker have the same ones.
+_stopping = multiprocessing.RawValue("b", 0)
+_throttle = bandwidth(system.throughput, shared_cell()) if system.throughput else None
+
+
+@functools.cache
+def _runtime() -> Runtime:
+    """This process's own, made on its first task: after the fork."""
+    pace = _throttle.take if _throttle else None
+    return Runtime(system, redis_url(system), pace=pace, stopping=_is_stopping)
+
+
+class TaskFailed(Exception):
+    """Some objects of the task could not be copied; the task's error.list names them."""
+
+
+@signals.setup_logging.connect
+def _log(**_: Any) -> None:
+    log_to(system.working_dir / "logs" / "import.log")
+
+
+@signals.worker_ready.connect
+def _ready(**_: Any) -> None:
+    say_ready()
+
+
+@signals.worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    """Tasks stop taking objects, write down what they have, and hand the rest back."""
+    _stopping.value = 1
+
+
+def _is_stopping() -> bool:
+    return bool(_stopping.value)
+
+
+@app.task(name=COPY, bind=True, throws=(TaskFailed, Fatal))
+def copy(self: Task, job: str, task_id: str) -> str:
+    """Copy the objects of a task. A message that comes twice is dropped by the claim."""
+
+    def progress(text: str) -> None:
+        try:
+            # The tracker shows the fields of a result, and no others, while a task runs.
+            self.send_event("task-progress", result=text)
+        except self.app.connection_for_write().connection_errors as exc:
+            log.debug("progress not sent: %s", exc)
+
+    try:
+        outcome = _runtime().run(job, task_id, progress)
+    except LedgerUnavailable as exc:
+        raise Reject(str(exc), requeue=True) from exc
+    if outcome.state is TaskState.FAILED:
+        raise TaskFailed(f"{outcome.text}; see failed_tasks/{task_id}@*/error.list")
+    return outcome.text
