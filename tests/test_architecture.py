@@ -1,0 +1,118 @@
+"""Imports run one way. Each rule says why."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# A module may import from its own layer and from those above it in this list. Within LAYERS_OF_PEERS
+# the packages of one layer do not know each other.
+LAYERS = [
+    {"errors", "model", "identity", "__init__"},
+    {
+        "config",
+        "seal",
+        "crc64",
+        "content_type",
+        "filters",
+        "naming",
+        "manifest",
+        "auditlog",
+        "planner",
+        "throttle",
+        "budget",
+    },
+    {"transport"},
+    {"sources", "dest", "ledger"},
+    {"engine", "audit", "journal", "report", "scanning"},
+    {"driver", "master", "queue"},
+    {"sandbox", "console", "service", "tracker", "__main__"},
+]
+LAYERS_OF_PEERS = [{"sources", "dest", "ledger"}]
+
+# Whoever else imports one of these would couple the whole tree to a library that one module hides.
+ONLY = {
+    "celery": {"ossimport/queue.py", "workers/"},
+    "kombu": {"ossimport/queue.py", "workers/"},
+    "redis": {"ossimport/ledger/"},
+    "oss2": {"ossimport/dest/oss", "ossimport/sources/oss.py"},
+    "fastcrc": {"ossimport/crc64.py", "ossimport/sandbox/"},
+    "httptools": {"ossimport/transport/"},
+    "cryptography": {"ossimport/seal.py"},
+    "tornado": {"ossimport/sandbox/", "ossimport/tracker/"},
+    "rich": {"ossimport/report", "ossimport/console/"},
+    "click": {"ossimport/console/", "ossimport/sandbox/command.py"},
+}
+
+
+def sources() -> list[Path]:
+    """Every module of the product."""
+    return sorted([*(ROOT / "ossimport").rglob("*.py"), *(ROOT / "workers").rglob("*.py")])
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Dotted names that a module imports, wherever in the module."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part_of(name: str) -> str | None:
+    """`ossimport.dest.base` -> `dest`; None for names outside the package."""
+    first, _, rest = name.partition(".")
+    return rest.partition(".")[0] if first == "ossimport" and rest else None
+
+
+def level(part: str) -> int:
+    """The layer that a part of the package belongs to."""
+    levels = [index for index, layer in enumerate(LAYERS) if part in layer]
+    assert levels, f"ossimport.{part} has no layer: add it to LAYERS"
+    return levels[0]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_imports_only_from_its_layer_and_below(path: Path) -> None:
+    relative = path.relative_to(ROOT)
+    names = [name for name in imported(path)]
+    if relative.parts[0] == "workers":
+        return
+    assert not [name for name in names if name.split(".")[0] == "workers"]
+    own = relative.parts[1].removesuffix(".py")
+    for name in names:
+        part = part_of(name)
+        known = {p for layer in LAYERS for p in layer}
+        if part is None or (part not in known and name.count(".") == 1):
+            continue  # `from ossimport import __version__`
+        assert level(part) <= level(own), f"{relative} imports {name}"
+        for peers in LAYERS_OF_PEERS:
+            if own in peers and part in peers:
+                assert part == own, f"{relative} imports its sibling {name}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_library_is_imported_only_where_it_is_hidden(path: Path) -> None:
+    relative = path.relative_to(ROOT).as_posix()
+    for name in imported(path):
+        places = ONLY.get(name.split(".")[0])
+        if places is not None:
+            assert any(relative.startswith(place) for place in places), f"{relative}: {name}"
+
+
+def test_the_package_can_be_imported_without_any_sdk(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, ossimport, ossimport.config, ossimport.console.main;"
+        "bad = {'oss2', 'celery', 'kombu', 'redis', 'flower', 'requests'} & set(sys.modules);"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
