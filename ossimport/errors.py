@@ -35,7 +35,8 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.key}={self.value}\n    {self.message}\n    cure: {self.cure}"
+        what = f": {self.key}={self.value}" if self.key else ""  # a whole file has no key
+        return f"{where}{what}\n    {self.message}\n    cure: {self.cure}"
 
 
 class ConfigError(OssImportError):

@@ -1,0 +1,131 @@
+"""The settings of one job, as values."""
+
+import json
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from typing import Any, Self
+
+from ossimport.config.secret import Secret
+from ossimport.errors import ConfigError, Problem
+
+# Who signs, and how fast it goes, do not change which bytes arrive where.
+_SIGNING = {"access_key", "secret_key", "security_token", "region"}
+_TUNING = {
+    "name",
+    "incremental_interval_s",
+    "task_objects",
+    "task_bytes",
+    "scan_threads",
+    "scan_depth",
+    "multipart_threshold",
+    "part_size",
+    "upload_threads",
+    "warnings",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceConfig:
+    """Where objects come from. Fields that the type does not use have their defaults."""
+
+    type: str  # srcType, one of SOURCE_TYPES
+    access_key: str = ""
+    secret_key: Secret = Secret()
+    security_token: Secret = Secret()
+    domain: str = ""  # srcDomain as written, without a / at its end; see `endpoint`
+    bucket: str = ""
+    prefix: str = ""  # empty or ends with /; cos and youpai: without a / at its beginning
+    app_id: int = 0
+    download_from_cdn: bool = False
+    cdn_domain: str = ""
+    http_list_path: str = ""
+    http_prefix_column: int = 1  # 1-based
+    relative_path_column: int = 2
+    meta_mode: str = "stat"  # stat or head
+    allow_symlinks: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DestConfig:
+    """Where objects go: always OSS."""
+
+    access_key: str
+    secret_key: Secret
+    security_token: Secret = Secret()
+    scheme: str = "http"  # or https
+    host: str
+    port: int = 80
+    bucket: str
+    prefix: str = ""
+    region: str = "cn-hangzhou"
+    server_side_encryption: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobConfig:
+    """One job file, validated."""
+
+    name: str
+    job_type: str = "import"  # or audit
+    incremental: bool = False
+    incremental_interval_s: int = 86400
+    import_since: int = 0  # unix seconds; 0 = everything
+    last_modify: int = 0  # unix seconds; 0 = off
+    skip_existing: bool = False
+    source: SourceConfig
+    dest: DestConfig
+    task_objects: int = 10_000
+    task_bytes: int = 10**9
+    scan_threads: int = 1
+    scan_depth: int = 1
+    multipart_threshold: int = 150 << 20  # bytes; larger objects are sent in parts
+    part_size: int = 50 << 20
+    upload_threads: int = 3
+    audit_after: bool = True
+    audit_mode: str = "general"  # simple, general or detailed
+    warnings: tuple[str, ...] = ()  # what the operator should know, with file, line and key
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes if and only if a setting changes that says which bytes go where, or what
+        is verified. Secrets, access keys (but for azure, where it is the account that is read),
+        the region and settings of speed do not count."""
+        source = _counted(self.source, _SIGNING)
+        if self.source.type == "azure":
+            source["access_key"] = self.source.access_key
+        counted = _counted(self, _TUNING | {"source", "dest"})
+        counted |= {"source": source, "dest": _counted(self.dest, _SIGNING)}
+        return sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:32]
+
+    def to_json(self) -> str:
+        """Every field, the secrets in clear. Only what seals it at once (`seal.py`) may call it."""
+        nested = {"source": _plain(self.source), "dest": _plain(self.dest)}
+        return json.dumps(_plain(self) | nested)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The job that `to_json` wrote. Raises ConfigError for another version's settings."""
+        try:
+            data = json.loads(text)
+            source = SourceConfig(**_with_secrets(SourceConfig, data.pop("source")))
+            dest = DestConfig(**_with_secrets(DestConfig, data.pop("dest")))
+            warnings = tuple(data.pop("warnings"))
+            return cls(**data, source=source, dest=dest, warnings=warnings)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            message = "the settings in the ledger were written by another version of ossimport"
+            cure = "install one version on every host, or clean the job and submit it again"
+            raise ConfigError([Problem("the ledger", 0, "", "", message, cure)]) from None
+
+
+def _counted(config: SourceConfig | DestConfig | JobConfig, without: set[str]) -> dict[str, Any]:
+    return {f.name: getattr(config, f.name) for f in fields(config) if f.name not in without}
+
+
+def _plain(config: SourceConfig | DestConfig | JobConfig) -> dict[str, Any]:
+    values = _counted(config, {"source", "dest"})
+    return {k: v.reveal() if isinstance(v, Secret) else v for k, v in values.items()}
+
+
+def _with_secrets(kind: type, data: dict[str, Any]) -> dict[str, Any]:
+    secrets = {f.name for f in fields(kind) if f.type is Secret}
+    return {k: Secret(v) if k in secrets else v for k, v in data.items()}

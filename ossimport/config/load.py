@@ -1,0 +1,176 @@
+"""Job files: read, validated key by key, then as a whole."""
+
+from pathlib import Path
+from typing import Any
+
+from ossimport.config.job import DestConfig, JobConfig, SourceConfig
+from ossimport.config.keys import (
+    JOB_KEYS,
+    JOB_SLIPS,
+    SOURCE_TYPE_SYNONYMS,
+    SOURCE_TYPES,
+    SYSTEM_KEYS,
+)
+from ossimport.config.kinds import KIB, MIB
+from ossimport.config.places import Endpoint, endpoint, endpoint_region
+from ossimport.config.reading import Reading
+from ossimport.config.system import SystemConfig
+
+DEFAULT_REGION = "cn-hangzhou"
+
+_LEAST_PART = 100 * KIB
+_DEFAULT_PART = 50 * MIB
+_ADVISED_INTERVAL_S = 3600
+_REGIONAL = {"oss", "s3", "bos", "ks3", "cos"}  # srcDomain is a region's, never a bucket's
+# Elsewhere a first label equal to the bucket's name may be part of the server's own name.
+_CLOUD_HOSTS = (
+    ".aliyuncs.com",
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".bcebos.com",
+    ".ksyun.com",
+    ".ksyuncs.com",
+    ".myqcloud.com",
+)
+_NO_ENDPOINT = Endpoint("http", "", 80)
+
+Values = dict[str, Any]
+
+
+def load_job(path: Path, system: SystemConfig) -> JobConfig:
+    """Read a job file. Raises ConfigError with every mistake in it.
+
+    For a local source the directory is looked at; nothing else outside the file is.
+    """
+    system_names = {key.name for key in SYSTEM_KEYS}
+    reading = Reading(
+        path, "job configuration", JOB_KEYS, JOB_SLIPS, ("sys.properties", system_names)
+    )
+    reading.variables["workingDir"] = str(system.working_dir)
+    source_type = _source_type(reading)
+    value = {key.name: reading.get(key.name, source_type) for key in JOB_KEYS}
+    value["srcType"] = source_type
+    value["destDomain"] = value["destDomain"] or _NO_ENDPOINT
+    _check_source(reading, value)
+    _check_dest(reading, value)
+    _check_transfer(reading, value)
+    return JobConfig(
+        name=value["jobName"],
+        job_type=value["jobType"],
+        incremental=value["isIncremental"],
+        incremental_interval_s=value["incrementalModeInterval"],
+        import_since=value["importSince"],
+        last_modify=value["lastModify"],
+        skip_existing=value["isSkipExistFile"],
+        source=_source(value),
+        dest=_dest(value),
+        task_objects=value["taskObjectCountLimit"],
+        task_bytes=value["taskObjectSizeLimit"],
+        scan_threads=value["scanThreadCount"],
+        scan_depth=value["maxMultiThreadScanDepth"],
+        multipart_threshold=value["multipartUploadThreshold"],
+        part_size=value["multipartUploadPartSize"],
+        upload_threads=value["uploadThreadNumPerLargeFile"],
+        audit_after=value["isAuditAfterImport"],
+        audit_mode=value["auditMode"],
+        warnings=reading.findings.close(),
+    )
+
+
+def _source_type(reading: Reading) -> str:
+    """The srcType, or the one that is evidently meant, so that its keys are checked as well."""
+    source_type: str = reading.get("srcType")
+    word = reading.text("srcType").lower()
+    guess = SOURCE_TYPE_SYNONYMS.get(word, word)
+    return source_type or (guess if guess in SOURCE_TYPES else "")
+
+
+def _source(value: Values) -> SourceConfig:
+    return SourceConfig(
+        type=value["srcType"],
+        access_key=value["srcAccessKey"],
+        secret_key=value["srcSecretKey"],
+        security_token=value["srcSecurityToken"],
+        domain=value["srcDomain"],
+        bucket=value["srcBucket"],
+        prefix=value["srcPrefix"],
+        app_id=value["appId"],
+        download_from_cdn=value["isDownloadFromCdn"],
+        cdn_domain=value["cdnDomain"],
+        http_list_path=value["httpListFilePath"],
+        http_prefix_column=value["httpPrefixColumn"],
+        relative_path_column=value["relativePathColumn"],
+        meta_mode=value["getObjectMetaMode"],
+        allow_symlinks=value["isAllowSymbolicLink"],
+    )
+
+
+def _dest(value: Values) -> DestConfig:
+    where: Endpoint = value["destDomain"]
+    return DestConfig(
+        access_key=value["destAccessKey"],
+        secret_key=value["destSecretKey"],
+        security_token=value["destSecurityToken"],
+        scheme=where.scheme,
+        host=where.host,
+        port=where.port,
+        bucket=value["destBucket"],
+        prefix=value["destPrefix"],
+        region=value["destRegion"] or endpoint_region(where.host) or DEFAULT_REGION,
+        server_side_encryption=value["isServerSideEncryption"],
+    )
+
+
+def _check_source(reading: Reading, value: Values) -> None:
+    source_type = value["srcType"]
+    if source_type in _REGIONAL and value["srcDomain"]:
+        _refuse_bucket_in(reading, "srcDomain", endpoint(value["srcDomain"]), value["srcBucket"])
+    if source_type == "cos" and reading.good("appId", "srcBucket"):
+        _require_app_id(reading, value)
+    if value["isDownloadFromCdn"] and not value["cdnDomain"] and reading.good("cdnDomain"):
+        message = "isDownloadFromCdn=true needs the host of the CDN"
+        reading.problem("cdnDomain", message, "write the host, or isDownloadFromCdn=false")
+    columns = "httpPrefixColumn", "relativePathColumn"
+    if value[columns[0]] == value[columns[1]] and reading.good(*columns):
+        message = "httpPrefixColumn has the same number"
+        reading.problem("relativePathColumn", message, "number the columns from 1")
+
+
+def _require_app_id(reading: Reading, value: Values) -> None:
+    _, _, suffix = value["srcBucket"].rpartition("-")
+    if not value["appId"] and not suffix.isdigit():
+        message = "the bucket's full name ends with the number of the Tencent account"
+        reading.problem("appId", message, "write the number here, or srcBucket=name-number")
+
+
+def _check_dest(reading: Reading, value: Values) -> None:
+    where: Endpoint = value["destDomain"]
+    _refuse_bucket_in(reading, "destDomain", where, value["destBucket"])
+    named = value["destRegion"] or endpoint_region(where.host)
+    numeric = where.host.replace(".", "").isdigit()
+    if "." in where.host and not numeric and not named:
+        text = f"the host names no region, {DEFAULT_REGION} is assumed; set destRegion if it is not"
+        reading.warn("destDomain", text)
+    if value["destPrefix"] and not value["destPrefix"].endswith("/"):
+        reading.warn("destPrefix", "it does not end with /, so it is the beginning of file names")
+
+
+def _refuse_bucket_in(reading: Reading, key: str, where: Endpoint, bucket: str) -> None:
+    rest = where.host.removeprefix(f"{bucket.lower()}.")
+    if rest != where.host and rest.endswith(_CLOUD_HOSTS) and reading.good(key):
+        reading.problem(key, "the endpoint has the bucket in it", f"write {where.scheme}://{rest}")
+
+
+def _check_transfer(reading: Reading, value: Values) -> None:
+    if value["multipartUploadPartSize"] <= _LEAST_PART:
+        reading.warn("multipartUploadPartSize", "a part is larger than 100k; 50m is used")
+        value["multipartUploadPartSize"] = _DEFAULT_PART
+    if value["multipartUploadThreshold"] < value["multipartUploadPartSize"]:
+        text = "it is less than multipartUploadPartSize: objects in between are sent as one part"
+        reading.warn("multipartUploadThreshold", text)
+    if value["isIncremental"] and value["incrementalModeInterval"] < _ADVISED_INTERVAL_S:
+        text = "each scan lists everything: less than 3600 seconds costs many requests"
+        reading.warn("incrementalModeInterval", text)
+    if value["isUseExpressTunnel"]:
+        text = "the tunnel is not used: data goes to destDomain directly"
+        reading.warn("isUseExpressTunnel", text)
