@@ -1,5 +1,6 @@
 """`python -m ossimport.service SYS_PROPERTIES`: the supervisor, as `start` runs it."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -8,5 +9,5 @@ from ossimport.service import logs
 from ossimport.service.supervisor import supervise
 
 if __name__ == "__main__":
-    logs.log_to(None)
+    logging.basicConfig(level=logging.INFO, format=logs.LINE)  # stderr is logs/ossimport2.log
     supervise(load_system(Path(sys.argv[1])))

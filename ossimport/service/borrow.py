@@ -23,18 +23,21 @@ STARTUP_S = 30.0
 def ledger(system: SystemConfig) -> Iterator[Ledger]:
     """Open the ledger; an embedded Redis that does not run is started, and stopped at the end."""
     with _redis(system):
-        yield open_ledger(redis_url(system))
+        opened = open_ledger(redis_url(system))
+        try:
+            yield opened
+        finally:
+            opened.close()
 
 
 @contextmanager
-def sandbox_for(system: SystemConfig, endpoint: str) -> Iterator[None]:
-    """If the endpoint is this installation's sandbox, see that it answers for the while."""
-    port = system.sandbox_port
-    ours = port and endpoint.endswith((f"//127.0.0.1:{port}", f"//localhost:{port}"))
+def sandbox_for(system: SystemConfig, host: str, port: int) -> Iterator[None]:
+    """If this installation's sandbox is meant, see that it answers for the while."""
+    ours = host in ("127.0.0.1", "localhost") and port == system.sandbox_port
     if not ours or ports.answers(port):
         yield
         return
-    with _running(system, sandbox(system)):
+    with _running(system, sandbox(system, port)):
         yield
 
 

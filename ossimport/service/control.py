@@ -12,9 +12,10 @@ from typing import Any
 import ossimport
 from ossimport.config import SystemConfig
 from ossimport.errors import ConfigError, Problem, ServiceError
+from ossimport.identity import Identity
 from ossimport.service import logs
 from ossimport.service.files import Lock, read_json
-from ossimport.service.processes import Identity, PidFile, end, wait_until
+from ossimport.service.processes import PidFile, end, wait_until
 from ossimport.service.programs import GRACE_S, end_leftovers
 
 OUTPUT = "ossimport2.log"  # of the supervisor and of all that it starts, as the original names it
@@ -29,6 +30,10 @@ class Status:
     state: str  # starting, running, stopping, stopped, failed
     notes: list[str] = field(default_factory=list)
     processes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def runs(self, name: str) -> bool:
+        """The process answers."""
+        return bool(self.processes.get(name, {}).get("state") == "running")
 
     @property
     def troubles(self) -> list[str]:

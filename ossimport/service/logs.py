@@ -5,21 +5,26 @@ one of them, the supervisor, can rotate it by renaming.
 """
 
 import logging
+import os
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
+from ossimport.service import READY_FILE
+
 LIMIT_BYTES = 50 * 1024 * 1024
 KEPT = 5  # older ones, import.log.1 the youngest
+LINE = "[%(asctime)s] [%(levelname)s] [%(processName)s %(process)d] %(message)s"
 
 
-def log_to(path: Path | None) -> None:
-    """Send this process's log to the file, None: to standard error."""
-    handler = WatchedFileHandler(path, encoding="utf-8") if path else logging.StreamHandler()
-    # A file name that is not UTF-8 must not stop the log.
-    handler.setFormatter(
-        logging.Formatter("[%(asctime)s] [%(levelname)s] [%(processName)s] %(message)s")
-    )
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+def log_to(path: Path) -> None:
+    """Send this process's log to the file; without a supervisor, to standard error as well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Names that are not UTF-8 are logged with their bytes escaped.
+    file = WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handlers: list[logging.Handler] = [file]
+    if READY_FILE not in os.environ:
+        handlers.append(logging.StreamHandler())
+    logging.basicConfig(level=logging.INFO, format=LINE, handlers=handlers, force=True)
 
 
 def rotate(path: Path, *, over: int = LIMIT_BYTES) -> None:

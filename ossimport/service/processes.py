@@ -1,63 +1,22 @@
-"""Processes of this installation: found again by pid *and* start time, ended without haste.
+"""Processes of this installation: found again from pid files, ended without haste.
 
-A pid alone proves nothing: the process may be long gone and its number given to a stranger. So a
-pid file names the pid, the moment that process started, and the working directory it belongs to
-(a copied directory must not end the processes of the one it was copied from).
+A pid file names the process for good (`identity`), and the working directory it belongs to: a
+copied directory must not end the processes of the one it was copied from.
 """
 
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
+from ossimport.identity import Identity, start_time
 from ossimport.service.files import read_json, write_private
 
 # Windows has no SIGKILL: there every end is abrupt.
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
-
-
-class Identity(NamedTuple):
-    """One process, for good: no later process of the same pid equals it."""
-
-    pid: int
-    started: str
-
-    @property
-    def alive(self) -> bool:
-        """It runs. A zombie does not."""
-        return bool(self.started) and start_time(self.pid) == self.started
-
-
-def start_time(pid: int) -> str:
-    """When the process started, in words that only its own system can compare; "" if none runs."""
-    if sys.platform == "linux":
-        return _linux_start_time(pid)
-    if sys.platform == "win32":
-        question = f"(Get-Process -Id {pid}).StartTime.Ticks"
-        return _told_by("powershell", "-NoProfile", "-Command", question)
-    state, _, started = _told_by("ps", "-o", "stat=,lstart=", "-p", str(pid)).partition(" ")
-    return "" if state.startswith("Z") else started.strip()
-
-
-def _linux_start_time(pid: int) -> str:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    # The command's name stands in parentheses and may itself hold blanks and parentheses.
-    state, *fields = stat.rpartition(")")[2].split()
-    return "" if state in "ZX" else fields[18]
-
-
-def _told_by(*command: str) -> str:
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return answer.stdout.strip()
 
 
 class PidFile:

@@ -42,7 +42,7 @@ def programs(system: SystemConfig) -> list[Program]:
     """All processes that these settings ask for; an embedded Redis stands first."""
     chosen = [_verb(system, "worker"), _verb(system, "master")]
     if system.sandbox_port:
-        chosen.insert(0, sandbox(system))
+        chosen.insert(0, sandbox(system, system.sandbox_port))
     if system.flower_port:
         port = system.flower_port
         chosen.append(_verb(system, "monitor", ready=lambda: ports.answers(port), optional=True))
@@ -62,9 +62,8 @@ def redis(system: SystemConfig) -> Program:
     )
 
 
-def sandbox(system: SystemConfig) -> Program:
+def sandbox(system: SystemConfig, port: int) -> Program:
     """The local OSS endpoint with the demo's bucket."""
-    port = system.sandbox_port
     data = system.working_dir / "data" / "sandbox"
     return Program(
         "sandbox",

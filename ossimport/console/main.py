@@ -1,0 +1,118 @@
+"""Find the verb, run it, turn what it returns or raises into an exit code.
+
+    0  done                             3  bad configuration, or an end that does not answer
+    1  wrong usage, or the user said no  4  the job or the service stopped
+    2  failed tasks remain            130  interrupted
+
+A verb's module is imported when the verb is used: `version` should not wait for Redis clients.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ossimport.errors import ConfigError, JobError, OssImportError, PreflightError
+
+DONE, DECLINED, FAILED_TASKS, BAD_CONFIGURATION, STOPPED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+# verb -> where its command is, and its line of the help text. The original's verbs come first.
+VERBS = {
+    "submit": ("ossimport.console.jobs:submit", "submit job"),
+    "start": ("ossimport.console.services:start", "start import service"),
+    "stop": ("ossimport.console.services:stop", "stop import service"),
+    "clean": ("ossimport.console.jobs:clean", "clean old job"),
+    "stat": ("ossimport.console.jobs:stat", "stat job"),
+    "retry": ("ossimport.console.jobs:retry", "retry all failed tasks"),
+    "version": ("ossimport.console.version:version", "ossimport version"),
+    "import": ("ossimport.console.one_click:import_", "submit, start, watch, retry and report"),
+    "worker": ("ossimport.console.worker:worker", "run a worker in the foreground"),
+    "master": ("ossimport.console.master:master", "run a master in the foreground"),
+    "monitor": ("ossimport.console.monitor:monitor", "run Flower in the foreground"),
+    "sandbox": ("ossimport.sandbox.command:sandbox_command", "run the local OSS endpoint"),
+}
+
+
+class Verbs(click.Group):
+    """A group that imports a verb only when it is called, and takes `Start` for `start`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        name = cmd_name[:1].lower() + cmd_name[1:]
+        if name not in VERBS:
+            return None
+        module, _, attribute = VERBS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(support())
+        formatter.write("\nMore about one of them: VERB --help\n")
+
+
+def support() -> str:
+    """The list of verbs as the original prints it."""
+    lines = [f"    {verb}: {text}" for verb, (_, text) in VERBS.items()]
+    return "\n".join(["Support command:", *lines, ""])
+
+
+@click.group(cls=Verbs)
+def cli() -> None:
+    """Moves objects into Alibaba Cloud OSS and proves that every one arrived."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code. A bug in this project raises."""
+    try:
+        return cli.main(arguments, prog_name="ossimport", standalone_mode=False) or DONE
+    except click.UsageError as error:
+        return _misused(error)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except OssImportError as error:
+        click.echo(explain(error), err=True)
+        return _code(error)
+    except OSError as error:
+        return _system_refused(error)
+
+
+def _misused(error: click.UsageError) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(support(), nl=False)
+    else:
+        where = error.ctx.command_path if error.ctx else "ossimport"
+        click.echo(f"Error: {where}: {error.format_message()}\n\n{support()}", nl=False, err=True)
+    return DECLINED
+
+
+def _system_refused(error: OSError) -> int:
+    if isinstance(error, BrokenPipeError):
+        # The reader of our output has gone (`stat | head`); nothing more can be told to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
+        click.echo(f"Error: {error}", err=True)
+    return STOPPED
+
+
+def explain(error: OssImportError) -> str:
+    """The error in the operator's words."""
+    if isinstance(error, ConfigError):
+        count = len(error.problems)
+        what = "a mistake" if count == 1 else f"{count} mistakes"
+        return f"Error: the configuration has {what}:\n{error}"
+    return f"Error: {error}"
+
+
+def _code(error: OssImportError) -> int:
+    if isinstance(error, ConfigError | PreflightError):
+        return BAD_CONFIGURATION
+    return DECLINED if isinstance(error, JobError) else STOPPED
+
+
+def main() -> None:
+    """Entry point of `ossimport` and `python -m ossimport`."""
+    sys.exit(run())

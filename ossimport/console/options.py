@@ -1,0 +1,36 @@
+"""What several verbs take: `--sys FILE`, and where files are that were not named."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ossimport.config import SystemConfig, load_system
+
+Command = Callable[..., Any]
+
+
+def default_file(name: str) -> Path:
+    """A file of the installation (`OSS_IMPORT_HOME`, set by console.sh), else of this directory."""
+    return Path(os.environ.get("OSS_IMPORT_HOME", "."), "conf", name)
+
+
+def load_sys(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> SystemConfig:
+    """Load sys.properties and show its warnings. Raises ConfigError."""
+    system = load_system(value or default_file("sys.properties"))
+    for warning in system.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    return system
+
+
+def with_system(command: Command) -> Command:
+    """Give the command `--sys FILE`; it gets the loaded settings as `system`."""
+    return click.option(
+        "--sys",
+        "system",
+        type=click.Path(path_type=Path),
+        callback=load_sys,
+        help="sys.properties of the installation; default conf/sys.properties.",
+    )(command)
