@@ -17,6 +17,8 @@ from typing import NamedTuple, Protocol
 
 from ossimport.model import Counts, JobState, Lane, Outcome, Proof, TaskState, Upload
 
+SHOWN_RUNNING = 200  # a person reads no more, a large cluster has more
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -154,7 +156,10 @@ class RunningTask(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One consistent look at a job."""
+    """One consistent look at a job.
+
+    `running` holds at most SHOWN_RUNNING tasks, those first whose lease ends first.
+    """
 
     job: Job
     counts: Counts

@@ -1,12 +1,10 @@
 """The operator's third of the Redis ledger. `base.ConsoleLedger` says what each method promises."""
 
 from ossimport.ledger import packing
-from ossimport.ledger.base import Job, Snapshot
+from ossimport.ledger.base import SHOWN_RUNNING, Job, Snapshot
 from ossimport.ledger.keys import JOBS, JobKeys
 from ossimport.ledger.scripted import Scripted
 from ossimport.model import Upload
-
-SHOWN_RUNNING = 200  # running tasks in a snapshot; a person reads no more, a large cluster has more
 
 
 class ConsolePart(Scripted):

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from ossimport.ledger import packing
+from ossimport.ledger.arithmetic import count_marked, milliseconds
 from ossimport.ledger.base import Event, PlannedTask, PlanStep, RunningTask, ScanState
 from ossimport.ledger.keys import JobKeys
-from ossimport.ledger.scripted import Argument, Scripted, count_marked, milliseconds
+from ossimport.ledger.scripted import Argument, Scripted
 from ossimport.model import JobState, Lane, Outcome, Proof, TaskState
 
 

@@ -4,8 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from ossimport.model import Mark
-
 Argument = str | int | float | bytes
 
 
@@ -20,12 +18,3 @@ class Scripted(ABC):
 
         Raises what `base.py` promises: LedgerUnavailable, JobNotFound, StaleClaim and so on.
         """
-
-
-def count_marked(marks: bytes) -> int:
-    """How many objects have an outcome (see `model.Mark`)."""
-    return len(marks) - marks.count(Mark.LEFT)
-
-
-def milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)

@@ -1,9 +1,10 @@
 """The worker's third of the Redis ledger. `base.WorkerLedger` says what each method promises."""
 
 from ossimport.ledger import packing
+from ossimport.ledger.arithmetic import count_marked, milliseconds
 from ossimport.ledger.base import Claim, Flush, Held, Job
 from ossimport.ledger.keys import JobKeys
-from ossimport.ledger.scripted import Argument, Scripted, count_marked, milliseconds
+from ossimport.ledger.scripted import Argument, Scripted
 from ossimport.model import TaskState, Upload
 
 

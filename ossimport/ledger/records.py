@@ -1,0 +1,147 @@
+"""What the ledger in memory keeps of a job and of its tasks. The caller holds the lock."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ossimport.errors import StaleClaim
+from ossimport.ledger.arithmetic import count_marked
+from ossimport.ledger.base import Claim, Event, EventKind, Job, PlannedTask, PlanStep, RunningTask
+from ossimport.model import Counts, Lane, Outcome, Proof, Tally, TaskState, Upload
+
+LISTED = "listed"
+
+
+@dataclass
+class TaskRecord:
+    """A task that has not ended."""
+
+    planned: PlannedTask
+    order: int
+    marks: bytes
+    state: TaskState = TaskState.PENDING
+    sent_ms: int = 0
+    deadline_ms: int = 0
+    fence: int = 0
+    freed: int = 0  # the last fence whose holder handed the task back of its own will
+    worker: str = ""
+    marked_bytes: int = 0
+    moving: int = 0
+    flushes: int = 0
+    log: int = 0
+
+
+@dataclass
+class JobRecord:
+    """All that is known of a job."""
+
+    job: Job
+    objects: Counter[str] = field(default_factory=Counter)
+    bytes_: Counter[str] = field(default_factory=Counter)
+    proof: Counter[Proof] = field(default_factory=Counter)
+    ended_tasks: Counter[TaskState] = field(default_factory=Counter)
+    tasks: dict[str, TaskRecord] = field(default_factory=dict)
+    ended: dict[str, tuple[int, TaskState, int]] = field(default_factory=dict)  # fence, state, log
+    uploads: dict[str, dict[int, Upload]] = field(default_factory=dict)
+    restored: set[str] = field(default_factory=set)
+    events: list[Event] = field(default_factory=list)
+    lanes: dict[int, Lane] = field(default_factory=dict)
+    unlisted: list[Lane] = field(default_factory=list)
+    next_lane: int = 0
+    seq: int = 0
+    order: int = 0
+    fence: int = 0
+    event_number: int = 0
+    ended_ms: int = 0
+    speed: tuple[float, float] = (0.0, 0.0)
+    holder: str = ""
+    held_until_ms: int = 0
+
+    def count(
+        self,
+        objects: Mapping[Outcome, int],
+        bytes_: Mapping[Outcome, int],
+        proof: Mapping[Proof, int],
+    ) -> None:
+        for outcome, number in objects.items():
+            self.objects[outcome] += number
+        for outcome, number in bytes_.items():
+            self.bytes_[outcome] += number
+        for level, number in proof.items():
+            self.proof[level] += number
+
+    def list_objects(self, objects: int, bytes_: int) -> None:
+        self.objects[LISTED] += objects
+        self.bytes_[LISTED] += bytes_
+
+    def counts(self) -> Counts:
+        kinds = {kind: Tally(self.objects[kind], self.bytes_[kind]) for kind in (LISTED, *Outcome)}
+        return Counts(**kinds)
+
+    def enqueue(self, planned: PlannedTask, marks: bytes, marked_bytes: int, log: int) -> None:
+        self.order += 1
+        self.tasks[planned.task_id] = TaskRecord(
+            planned, self.order, marks, marked_bytes=marked_bytes, log=log
+        )
+
+    def in_state(self, state: TaskState) -> list[tuple[str, TaskRecord]]:
+        """The tasks of a state, in plan order."""
+        found = [(task_id, task) for task_id, task in self.tasks.items() if task.state is state]
+        return sorted(found, key=lambda item: item[1].order)
+
+    def running(self, now_ms: int) -> list[RunningTask]:
+        """The running tasks, those first whose lease ends first."""
+        found = self.in_state(TaskState.RUNNING)
+        found.sort(key=lambda item: (item[1].deadline_ms, item[0]))
+        return [
+            RunningTask(
+                task_id=task_id,
+                worker=task.worker,
+                fence=task.fence,
+                expired=task.deadline_ms <= now_ms,
+                objects_done=count_marked(task.marks),
+                objects_total=task.planned.objects,
+                bytes_done=task.marked_bytes + task.moving,
+                bytes_total=task.planned.bytes,
+            )
+            for task_id, task in found
+        ]
+
+    def tell(self, kind: str, task_id: str, **more: Any) -> None:
+        self.event_number += 1
+        self.events.append(Event(str(self.event_number), kind, task_id, **more))
+
+    def hand_back(self, task_id: str, task: TaskRecord) -> None:
+        task.state = TaskState.PENDING
+        self.tell(EventKind.RELEASED, task_id, worker=task.worker)
+
+    def apply_scan(self, step: PlanStep, lanes: Mapping[int, Lane | None]) -> None:
+        for number, lane in lanes.items():
+            self.set_lane(number, lane)
+        failures = len(step.failures)
+        self.unlisted += [failure.rescan for failure in step.failures]
+        self.objects[Outcome.EXCLUDED] += step.excluded
+        self.bytes_[Outcome.EXCLUDED] += step.excluded_bytes
+        self.objects[Outcome.FAILED] += failures
+        self.list_objects(step.excluded + failures, step.excluded_bytes)
+
+    def set_lane(self, number: int, lane: Lane | None) -> None:
+        if lane is None:
+            self.lanes.pop(number, None)
+        else:
+            self.lanes[number] = lane
+        self.next_lane = max(self.next_lane, number + 1)
+
+
+def stale(claim: Claim) -> StaleClaim:
+    return StaleClaim(
+        f"The claim on task {claim.task_id} of job {claim.job} is not live any more; "
+        "somebody else may have it."
+    )
+
+
+def contradiction(claim: Claim) -> ValueError:
+    return ValueError(
+        f"the numbers given for task {claim.task_id} of job {claim.job} contradict its marks"
+    )
