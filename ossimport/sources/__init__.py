@@ -1,1 +1,31 @@
-"""Where objects come from: one module for each `srcType`."""
+"""Where objects come from. `base` has the contract; each srcType is a module of its own."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ossimport.errors import PreflightError
+from ossimport.sources.base import Source
+
+if TYPE_CHECKING:
+    from ossimport.config import SourceConfig
+
+# srcType -> the module whose `open_source` makes it; only the wanted one is imported.
+_MODULES = {"local": "ossimport.sources.local"}
+
+
+def open_source(config: "SourceConfig", *, scan_depth: int, scratch: Path) -> Source:
+    """Make the source that `config.type` names. Nothing is read yet; see `Source.check`.
+
+    `scan_depth` is maxMultiThreadScanDepth. `scratch` is an existing directory for temporary files.
+    """
+    module = _MODULES.get(config.type)
+    if module is None:
+        raise PreflightError(
+            f"srcType={config.type} is not in this version of ossimport yet; it has: "
+            f"{', '.join(_MODULES)}. Cure: set srcType to one of these."
+        )
+    source: Source = import_module(module).open_source(
+        config, scan_depth=scan_depth, scratch=scratch
+    )
+    return source
