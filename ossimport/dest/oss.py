@@ -336,7 +336,7 @@ def _is_path_style(host: str) -> bool:
 
 def _crc64_of(response: Response) -> int | None:
     text = response.headers.get("x-oss-hash-crc64ecma", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 @lru_cache(maxsize=1024)  # objects come many to the second

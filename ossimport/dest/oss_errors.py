@@ -83,7 +83,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusa
         request_id=headers.get("x-oss-request-id") or _field(text, "RequestId"),
         ec=_field(text, "EC") or headers.get("x-oss-ec", ""),
         endpoint=_field(text, "Endpoint"),
-        retry_after=float(wish) if wish.isascii() and wish.isdigit() else 0.0,
+        retry_after=float(wish) if wish.isdecimal() else 0.0,
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 from ossimport.dest.base import Limits
@@ -43,13 +44,19 @@ def encode_headers(headers: Mapping[str, str], op: str, key: str) -> dict[str, s
     """
     encoded = {}
     for name, value in headers.items():
-        if not _NAME.fullmatch(name):
-            problem = f"the header name {name!r} is not one"
+        lower = _wire_name(name)
+        if not lower:
+            problem = f"{name!r} cannot be the name of a header"
             raise Permanent(f"{op} of {key!r}: {problem}", code="InvalidArgument", op=op, key=key)
-        lower = name.lower()
         plain = value.isascii() and value.isprintable()
         encoded[lower] = (value if plain else _encode_value(lower, value, op, key)).strip(" \t")
     return encoded
+
+
+@lru_cache(maxsize=256)  # objects by the million, names of headers by the dozen
+def _wire_name(name: str) -> str:
+    """The name in lower case, or nothing if HTTP cannot carry it."""
+    return name.lower() if _NAME.fullmatch(name) else ""
 
 
 def _encode_value(name: str, value: str, op: str, key: str) -> str:

@@ -1,0 +1,273 @@
+"""OSS's client against answers that no healthy service gives, and what it really sends.
+
+Each test runs over both ways out: `put` over our transport, `start_upload` over oss2.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from ossimport.dest.oss import OssDestination
+from ossimport.errors import Fatal, Permanent, StorageError, Transient
+from ossimport.transport import Endpoint, Transport
+from tests.servers.raw_http import Peer, RawServer
+
+SECRET, TOKEN = "the-secret-key", "the-security-token"
+STORED = b'HTTP/1.1 200 OK\r\nETag: "E"\r\nx-oss-request-id: R\r\nContent-Length: 0\r\n\r\n'
+
+Call = Callable[[OssDestination], Awaitable[object]]
+
+
+async def put(dest: OssDestination) -> object:
+    return await dest.put("key", b"body", {"Content-Type": "text/plain"})
+
+
+async def start_upload(dest: OssDestination) -> object:
+    return await dest.start_upload("key", {"Content-Type": "text/plain"})
+
+
+both_ways = pytest.mark.parametrize("call", [put, start_upload])
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[tuple[Endpoint, list[str]]]:
+    """A server that gives every request the same answer; and the heads that it was sent."""
+    heads: list[str] = []
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_request()[0]:
+            heads.append(head.decode("latin-1"))
+            peer.send(answer)
+
+    with RawServer(script) as server:
+        yield server.endpoint, heads
+
+
+async def run(endpoint: Endpoint, call: Call, bucket: str = "bucket") -> object:
+    """Make a destination, call it once, and close everything."""
+    transport = Transport()
+    dest = OssDestination(
+        endpoint=endpoint,
+        bucket=bucket,
+        access_key="access",
+        secret_key=SECRET,
+        security_token=TOKEN,
+        region="cn-hangzhou",
+        transport=transport,
+    )
+    try:
+        return await call(dest)
+    finally:
+        await dest.close()
+        await transport.close()
+
+
+async def failure(endpoint: Endpoint, call: Call, bucket: str = "bucket") -> StorageError:
+    with pytest.raises(StorageError) as caught:
+        await run(endpoint, call, bucket)
+    error = caught.value
+    assert error.op in {"put", "start_upload", "open"}
+    assert SECRET not in repr(error) + str(error)
+    assert TOKEN not in repr(error) + str(error)
+    return error
+
+
+def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@both_ways
+async def test_a_busy_service_says_when_to_come_back(call: Call) -> None:
+    body = b"<Error><Code>ServiceUnavailable</Code><Message>Slow</Message></Error>"
+    with answering(answer("503 Slow", body, "Retry-After: 9", "x-oss-request-id: R")) as (end, _):
+        error = await failure(end, call)
+    assert isinstance(error, Transient)
+    assert (error.code, error.request_id, error.retry_after) == ("ServiceUnavailable", "R", 9.0)
+    assert error.key == "key"
+
+
+@both_ways
+async def test_a_refusal_is_sent_once_and_only_once(call: Call) -> None:
+    with answering(answer("500 Broken", b"<html>down</html>")) as (end, heads):
+        error = await failure(end, call)
+    assert isinstance(error, Transient)
+    assert error.code == "ServerError"
+    assert len(heads) == 1
+
+
+@both_ways
+async def test_where_nothing_listens_the_connection_is_refused(call: Call) -> None:
+    error = await failure(Endpoint("http", "127.0.0.1", free_port()), call)
+    assert isinstance(error, Transient)
+    assert (error.code, error.key) == ("ConnectionRefused", "key")
+
+
+@both_ways
+async def test_a_name_that_does_not_resolve_is_told(call: Call) -> None:
+    error = await failure(Endpoint("http", "no-such-host.invalid", 80), call)
+    assert isinstance(error, Transient)
+    assert error.code == "DnsFailure"
+    assert "bucket.no-such-host.invalid" in str(error)
+
+
+@both_ways
+async def test_a_connection_that_breaks_is_told(call: Call) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.reset()
+
+    with RawServer(script) as server:
+        error = await failure(server.endpoint, call)
+    assert isinstance(error, Transient)
+    assert error.code == "ConnectionReset"
+
+
+@both_ways
+@pytest.mark.parametrize("body", [b"", b"<html>Welcome to the hotel</html>", b"hello"])
+async def test_success_from_somebody_else_is_not_believed(call: Call, body: bytes) -> None:
+    with answering(answer("200 OK", body)) as (end, _):
+        error = await failure(end, call)
+    assert isinstance(error, Transient)
+    assert (error.code, error.key) == ("BadResponse", "key")
+
+
+@both_ways
+async def test_an_answer_that_is_not_http_is_told(call: Call) -> None:
+    with answering(b"SSH-2.0-OpenSSH_9.2\r\n") as (end, _):
+        error = await failure(end, call)
+    assert isinstance(error, Transient)
+
+
+@both_ways
+async def test_a_redirect_is_not_followed(call: Call) -> None:
+    with answering(STORED) as (elsewhere, heads_elsewhere):
+        location = f"Location: {elsewhere}/bucket/key"
+        for status in ("301 Moved", "307 Moved"):
+            with answering(answer(status, b"", location)) as (end, _):
+                assert isinstance(await failure(end, call), Fatal)
+    assert heads_elsewhere == []
+
+
+async def test_a_failed_callback_leaves_the_object_stored() -> None:
+    body = b"<Error><Code>CallbackFailed</Code></Error>"
+    with answering(answer("203 CallbackFailed", body, 'ETag: "E"')) as (end, _):
+        stored = await run(end, put)
+    assert stored == ("E", None, "")
+
+
+@both_ways
+async def test_the_way_there_knows_no_proxy_and_no_netrc(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    netrc = tmp_path_factory.mktemp("home") / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    with answering(answer("503 Slow")) as (end, heads):
+        await failure(end, call)
+    assert "authorization: OSS4-HMAC-SHA256 " in heads[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "target"),
+    [
+        ("a/b c+d%.txt", "/bucket/a/b%20c%2Bd%25.txt"),
+        ("caf\u00e9~", "/bucket/caf%C3%A9~"),
+        ("a/../b", "/bucket/a%2F..%2Fb"),
+        ("../a/b", "/bucket/..%2Fa%2Fb"),
+        ("a//b/c", "/bucket/a%2F%2Fb%2Fc"),
+        ("a/.", "/bucket/a%2F."),
+        ("a\r\nb?c#d", "/bucket/a%0D%0Ab%3Fc%23d"),
+    ],
+)
+async def test_no_proxy_can_make_another_key_of_the_path(key: str, target: str) -> None:
+    with answering(STORED) as (end, heads):
+        await run(end, lambda dest: dest.put(key, b"", {}))
+        await run(end, lambda dest: dest.stat(key))
+        await run(end, lambda dest: dest.upload_part(key, "I/D", 3, b"x"))
+    targets = [head.split(" ")[:2] for head in heads]
+    part = f"{target}?partNumber=3&uploadId=I%2FD"
+    assert targets == [["PUT", target], ["HEAD", target], ["PUT", part]]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_on_an_address_the_bucket_is_in_the_path(host: str) -> None:
+    with answering(STORED) as (end, heads):
+        await run(end._replace(host=host), put)
+        await failure(end._replace(host=host), start_upload)
+    assert heads[0].startswith("PUT /bucket/key HTTP/1.1")
+    assert heads[1].startswith("POST /bucket/key?uploads")
+
+
+async def test_on_a_name_the_bucket_is_in_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+
+    def here(host: str, *args: Any, **kwargs: Any) -> Any:
+        return resolve("127.0.0.1" if host == "bucket.oss.test" else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", here)
+    with answering(STORED) as (end, heads):
+        await run(end._replace(host="oss.test"), put)
+        await failure(end._replace(host="oss.test"), start_upload)
+    assert heads[0].startswith("PUT /key HTTP/1.1")
+    assert heads[1].startswith("POST /key?uploads")
+    assert all(f"Host: bucket.oss.test:{end.port}" in head for head in heads)
+
+
+@both_ways
+@pytest.mark.parametrize("bucket", ["a/b", "UPPER", "", "..", "a" * 64, "bucket?x", "-a-"])
+async def test_a_bucket_name_that_would_lead_astray_is_refused(call: Call, bucket: str) -> None:
+    with answering(STORED) as (end, heads):
+        error = await failure(end, call, bucket=bucket)
+    assert isinstance(error, Fatal)
+    assert "Cure: check destBucket" in str(error)
+    assert heads == []
+
+
+@both_ways
+async def test_a_type_is_always_given(call: Call) -> None:
+    async def untyped(dest: OssDestination) -> object:
+        return await (
+            dest.put("a.html", b"", {}) if call is put else dest.start_upload("a.html", {})
+        )
+
+    with answering(answer("503 Slow")) as (end, heads):
+        await failure(end, untyped)
+    assert "\r\ncontent-type: application/octet-stream\r\n" in heads[0].lower()
+
+
+async def test_oss2_logs_no_token(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with answering(answer("403 No", b"<Error><Code>AccessDenied</Code></Error>")) as (end, heads):
+        assert isinstance(await failure(end, start_upload), Permanent)
+    assert TOKEN in heads[0]
+    assert TOKEN not in caplog.text
+
+
+async def test_a_slow_control_request_does_not_hold_up_the_loop() -> None:
+    released = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        asyncio.run_coroutine_threadsafe(released.wait(), loop).result(10)
+        peer.send(answer("503 Slow"))
+
+    async def meanwhile() -> None:
+        released.set()
+
+    with RawServer(script) as server:
+        error, _ = await asyncio.gather(failure(server.endpoint, start_upload), meanwhile())
+    assert isinstance(error, Transient)
