@@ -189,7 +189,7 @@ class Reading:
 def _environment(name: str) -> str:
     value = os.environ.get(name)
     if value is None:
-        cure = f"set {name} for every process of ossimport, or write the value here"
+        cure = f"set {name} where you run this, or write the value here"
         raise Mistake(f"the environment variable {name} is not set", cure)
     if not _is_text(value):
         raise Mistake(f"the environment variable {name} is not UTF-8 text", "set it again")
