@@ -38,7 +38,8 @@ _LINE = re.compile(
 )
 # The lines that nearly all of a log consists of, read four times as fast.
 _PLAIN_LINE = re.compile(
-    r".{20}(Copied|Skipped) .* Detail:#(\d+) size=\d+(?: crc64=\d+)? proof=([0-3]) ms=(\d+) tries=\d+"
+    r".{20}(Copied|Skipped) .* Detail:#(\d+) size=\d+(?: crc64=\d+)?"
+    r" proof=([0-3]) ms=(\d+) tries=\d+"
 )
 _PLAIN_MARK = {
     (_WORD_OF[outcome], proof.value): mark_of(outcome, proof)
@@ -60,7 +61,7 @@ class AuditLine(NamedTuple):
 
     when: str  # yyyy-MM-dd HH:mm:ss
     word: str
-    index: int
+    number: int  # of the object in its task, from 0
     key: str
     result: CopyResult | None = None
     upload: UploadLine | None = None
@@ -142,7 +143,9 @@ def parse_line(line: str) -> AuditLine | None:
     match = _LINE.fullmatch(line)
     if match is None:
         return None
-    when, word, key, index, size, crc, proof, ms, tries, code, request, message = match.groups()[:12]
+    when, word, key, index, size, crc, proof, ms, tries, code, request, message = match.groups()[
+        :12
+    ]
     upload_id, part_size, dest_key = match.groups()[12:]
     outcome = OUTCOME_OF.get(word)
     if (outcome is None) != (size is None):

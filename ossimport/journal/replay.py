@@ -1,0 +1,148 @@
+"""What a task's audit.log says of its objects: the last word about each counts."""
+
+import heapq
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ossimport.auditlog import (
+    CHECK_FAILED,
+    UPLOAD_ENDED,
+    UPLOAD_STARTED,
+    AuditLine,
+    Slow,
+    parse_line,
+    parse_plain,
+)
+from ossimport.model import (
+    CopyResult,
+    Mark,
+    ObjectInfo,
+    Outcome,
+    Proof,
+    Task,
+    TaskState,
+    Upload,
+    mark_of,
+)
+
+SLOWEST = 10
+
+
+class Totals(NamedTuple):
+    """Sums over a task's objects. Bytes are listed bytes."""
+
+    objects: Mapping[Outcome, int]
+    bytes: Mapping[Outcome, int]
+    proof: Mapping[Proof, int]
+    left: int  # objects without an outcome
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTask:
+    """A task as the journal holds it, and what has become of its objects."""
+
+    task: Task
+    seq: int  # of the step that planned it
+    state: TaskState  # PENDING, RUNNING (given to a worker), SUCCEED or FAILED
+    worker_host: str  # "" while pending
+    marks: bytes  # model.Mark, one for each object
+    totals: Totals
+    failures: Mapping[int, CopyResult]  # failed and vanished objects by index
+    uploads: tuple[Upload, ...]  # began and did not end; their `parts` are not known here
+    slowest: tuple[Slow, ...]
+    log_size: int  # bytes of audit.log up to its last whole line
+
+    @property
+    def retry_marks(self) -> bytes:
+        """The marks with every failed object left again."""
+        return self.marks.replace(bytes([Mark.FAILED]), bytes([Mark.LEFT]))
+
+
+class Replay:
+    """Reads one log, then holds what it says."""
+
+    def __init__(self, objects: Sequence[ObjectInfo], log: bytes) -> None:
+        self._objects = objects
+        self._times = [0] * len(objects)  # milliseconds
+        self._uploads: dict[int, list[Upload]] = {}
+        self.marks = bytearray(len(objects))
+        self.failures: dict[int, CopyResult] = {}
+        self.log_size = log.rfind(b"\n") + 1  # a torn last line does not count
+        # A hole, where text was lost, reads as NULs in front of the next line.
+        for line in log[: self.log_size].decode(errors="replace").split("\n"):
+            self._read(line.lstrip("\0"))
+
+    def _read(self, line: str) -> None:
+        plain = parse_plain(line)
+        if plain is not None:
+            self._settle(*plain)
+        else:
+            parsed = parse_line(line)
+            if parsed is not None and parsed.number < len(self._objects):
+                self._take(parsed)
+
+    def _settle(self, index: int, mark: Mark, ms: int) -> None:
+        if index >= len(self._objects):
+            return
+        self.marks[index] = mark
+        self._times[index] = ms
+        if index in self.failures:
+            del self.failures[index]
+        if index in self._uploads and mark.outcome is Outcome.COPIED:
+            self._uploads[index].pop()  # the upload that was begun last is the object now
+            if not self._uploads[index]:
+                del self._uploads[index]
+
+    def _take(self, line: AuditLine) -> None:
+        index, result, upload = line.number, line.result, line.upload
+        if line.word == CHECK_FAILED:
+            self.marks[index] = Mark.LEFT
+            self.failures.pop(index, None)
+        elif result is not None and result.outcome is not Outcome.EXCLUDED:
+            mark = mark_of(result.outcome, result.proof)
+            self._settle(index, mark, round(result.seconds * 1000))
+            if result.outcome in (Outcome.FAILED, Outcome.VANISHED):
+                self.failures[index] = result
+        elif upload is not None:
+            others = self._uploads.pop(index, [])
+            begun = [each for each in others if each.upload_id != upload.upload_id]
+            if line.word == UPLOAD_STARTED:
+                source = self._objects[index]
+                begun.append(Upload(upload.key, upload.upload_id, upload.part_size, source, {}))
+            elif line.word != UPLOAD_ENDED:
+                begun = others
+            if begun:
+                self._uploads[index] = begun
+
+    @property
+    def uploads(self) -> tuple[Upload, ...]:
+        """Those that began and did not end."""
+        return tuple(upload for begun in self._uploads.values() for upload in begun)
+
+    def slowest(self) -> tuple[Slow, ...]:
+        """The objects that took longest, slowest first."""
+        return tuple(
+            Slow(ms / 1000, self._objects[index].size, self._objects[index].key)
+            for ms, index in heapq.nlargest(
+                SLOWEST, ((ms, index) for index, ms in enumerate(self._times) if ms)
+            )
+        )
+
+    def totals(self) -> Totals:
+        """Objects and listed bytes by outcome, and the proof of what was copied."""
+        sizes: Counter[int] = Counter()
+        for info, mark in zip(self._objects, self.marks, strict=True):
+            sizes[mark] += info.size
+        objects: Counter[Outcome] = Counter()
+        bytes_: Counter[Outcome] = Counter()
+        proofs: Counter[Proof] = Counter()
+        for mark in Mark:
+            number = self.marks.count(mark)
+            if number and mark.outcome is not None:
+                objects[mark.outcome] += number
+                bytes_[mark.outcome] += sizes[mark]
+            if number and mark.proof is not None:
+                proofs[mark.proof] += number
+        return Totals(objects, bytes_, proofs, self.marks.count(Mark.LEFT))

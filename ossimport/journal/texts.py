@@ -1,0 +1,194 @@
+"""The journal's files as text: what is written, and how it is read back.
+
+Keys, cursors and messages are written as `naming.display` shows them, so that a TAB or a newline
+in them ends nothing. `damaged` (see `files.py`) is raised for text that is not ours.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ossimport.journal.files import damaged
+from ossimport.ledger.base import Job, ScanFailure
+from ossimport.model import CopyResult, Lane, ObjectInfo, Outcome, Scanned, Tally, Task
+from ossimport.naming import display, parse_display
+
+VANISHED = "Vanished"  # stands in error.list for the code of an object that went away
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where the scan stands after step `seq`, and how much of the job's lists belongs to it."""
+
+    seq: int = 0
+    lanes: Mapping[int, Lane] = field(default_factory=dict)
+    finished: bool = False
+    excluded: Tally = field(default_factory=Tally)
+    excluded_end: int = 0  # bytes of excluded.list
+    failures_from: int = 0  # bytes of scan_failures.list: what lies before was scanned again
+    failures_end: int = 0
+
+
+# -- TASK ------------------------------------------------------------------------------------------
+
+
+def task_text(task: Task, seq: int) -> bytes:
+    """A header line, then one line per object: size, mtime_ns, CRC64, etag and key, by TABs."""
+    lines = [
+        f"# job={task.job} task={task.task_id} seq={seq} objects={len(task.objects)} "
+        f"bytes={task.size}\n"
+    ]
+    lines += [
+        f"{size}\t{mtime_ns}\t{'' if crc64 is None else crc64}\t{display(etag)}\t{display(key)}\n"
+        for key, size, mtime_ns, etag, crc64 in task.objects
+    ]
+    return "".join(lines).encode()
+
+
+def step_of(path: Path, start: bytes) -> int:
+    """The number of the step that planned a TASK file, by its first line."""
+    return int(_parse_header(path, start)["seq"])
+
+
+def _parse_header(path: Path, data: bytes) -> dict[str, str]:
+    """The fields of a TASK file's first line."""
+    first = data.split(b"\n", 1)[0].decode(errors="replace")
+    fields = dict(part.partition("=")[::2] for part in first.removeprefix("# ").split(" "))
+    numbers = ("seq", "objects", "bytes")
+    if not {"job", "task"} <= fields.keys() or not all(
+        fields.get(n, "").isdigit() for n in numbers
+    ):
+        raise damaged(path, "its first line names no task")
+    return fields
+
+
+def parse_task(path: Path, data: bytes) -> tuple[Task, int]:
+    """The task of a TASK file, and the number of the step that planned it."""
+    fields = _parse_header(path, data)
+    try:
+        objects = tuple(_parse_objects(data.decode()))
+    except ValueError as exc:
+        raise damaged(path, f"a line is no object ({exc})") from exc
+    task = Task(fields["job"], fields["task"], objects)
+    if len(objects) != int(fields["objects"]) or task.size != int(fields["bytes"]):
+        raise damaged(
+            path,
+            f"it holds {len(objects)} objects of {task.size} bytes, its first line says "
+            f"{fields['objects']} objects of {fields['bytes']} bytes",
+        )
+    return task, int(fields["seq"])
+
+
+def _parse_objects(text: str) -> Iterator[ObjectInfo]:
+    show = parse_display if "\\" in text else str
+    for line in text.split("\n")[1:-1]:
+        size, mtime_ns, crc64, etag, key = line.split("\t")
+        yield ObjectInfo(
+            show(key), int(size), int(mtime_ns), show(etag), int(crc64) if crc64 else None
+        )
+
+
+# -- the lists -------------------------------------------------------------------------------------
+
+
+def excluded_text(entries: Iterable[Scanned]) -> bytes:
+    """excluded.list: key, code and message."""
+    return "".join(
+        f"{display(e.info.key)}\t{display(e.code)}\t{display(e.message)}\n" for e in entries
+    ).encode()
+
+
+def failures_text(failures: Iterable[ScanFailure]) -> bytes:
+    """scan_failures.list: key, code, message, and the lane to scan again as cursor and until."""
+    return "".join(
+        "\t".join(map(display, (f.key, f.code, f.message, *f.rescan))) + "\n" for f in failures
+    ).encode()
+
+
+def parse_failures(path: Path, data: bytes) -> list[ScanFailure]:
+    """What `failures_text` wrote."""
+    failures = []
+    try:
+        for line in data.decode().split("\n")[:-1]:
+            key, code, message, cursor, until = map(parse_display, line.split("\t"))
+            failures.append(ScanFailure(key, code, message, Lane(cursor, until)))
+    except ValueError as exc:
+        raise damaged(path, f"a line is no scan failure ({exc})") from exc
+    return failures
+
+
+def errors_text(objects: Iterable[tuple[ObjectInfo, CopyResult]]) -> bytes:
+    """error.list: key, code, message and request id of what failed or vanished."""
+    lines = []
+    for info, result in objects:
+        code = VANISHED if result.outcome is Outcome.VANISHED else result.code
+        lines.append(
+            "\t".join(map(display, (info.key, code, result.message, result.request_id))) + "\n"
+        )
+    return "".join(lines).encode()
+
+
+# -- checkpoint and job ----------------------------------------------------------------------------
+
+
+def checkpoint_text(point: Checkpoint) -> bytes:
+    """One JSON object; cursors with lone surrogates come out as JSON escapes."""
+    return _json(
+        {
+            "seq": point.seq,
+            "finished": point.finished,
+            "lanes": {str(number): list(lane) for number, lane in point.lanes.items()},
+            "excluded": [point.excluded.objects, point.excluded.bytes],
+            "excludedListBytes": point.excluded_end,
+            "scanFailuresListBytes": [point.failures_from, point.failures_end],
+        }
+    )
+
+
+def parse_checkpoint(path: Path, data: bytes) -> Checkpoint:
+    """What `checkpoint_text` wrote."""
+    try:
+        raw = json.loads(data)
+        return Checkpoint(
+            seq=raw["seq"],
+            lanes={int(number): Lane(*lane) for number, lane in raw["lanes"].items()},
+            finished=raw["finished"],
+            excluded=Tally(*raw["excluded"]),
+            excluded_end=raw["excludedListBytes"],
+            failures_from=raw["scanFailuresListBytes"][0],
+            failures_end=raw["scanFailuresListBytes"][1],
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
+        raise damaged(path, f"it is no checkpoint ({exc!r})") from exc
+
+
+def job_text(job: Job) -> bytes:
+    """The job as submitted, its sealed settings included; not how it stands."""
+    return _json(
+        {
+            "name": job.name,
+            "createdMs": job.created_ms,
+            "fingerprint": job.fingerprint,
+            "settings": base64.b64encode(job.settings).decode(),
+        }
+    )
+
+
+def parse_job(path: Path, data: bytes) -> Job:
+    """What `job_text` wrote."""
+    try:
+        raw = json.loads(data)
+        return Job(
+            name=raw["name"],
+            created_ms=raw["createdMs"],
+            fingerprint=raw["fingerprint"],
+            settings=base64.b64decode(raw["settings"], validate=True),
+        )
+    except (ValueError, KeyError, TypeError) as exc:
+        raise damaged(path, f"it describes no job ({exc!r})") from exc
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, indent=1).encode() + b"\n"

@@ -1,0 +1,363 @@
+"""The tree of one job on disk: written as the job goes on, and read back.
+
+    <workingDir>/master/
+      jobqueue/<job>                          there while the job is not yet completely split
+      jobs/<job>/
+        job.json                              the job as submitted, its settings sealed
+        checkpoints/0/<MD5 of the name>.cpt   where the scan stands
+        excluded.list  scan_failures.list     what the scan left out, what it could not list
+        slowest.list                          the objects that took longest
+        pending_tasks/<task>/                 cut, not held by a worker
+        dispatched/<workerhost>/<task>/       held by a worker there
+        failed_tasks/<task>@<workerhost>/     ended; some object failed
+        succeed_tasks/<task>@<workerhost>/    ended
+          TASK  audit.log  error.list  STATUS  DONE
+
+Files that are not named here are left alone.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+from ossimport.auditlog import Highlights, Slow
+from ossimport.errors import JobExists, ServiceError
+from ossimport.journal import digest, files, places, texts
+from ossimport.journal.places import Place, worker_host
+from ossimport.journal.replay import Replay, StoredTask
+from ossimport.journal.scan import ScanRecord
+from ossimport.ledger.base import Job, PlanStep, ScanState
+from ossimport.model import Lane, Scanned, Task, TaskState, Upload
+from ossimport.naming import display
+
+_STATUS = {TaskState.SUCCEED: b"Completed", TaskState.FAILED: b"Failed"}
+# Enough to see what is wrong; reading on would keep the operator of a hopeless job waiting.
+_MOST_FAILURES = 200_000
+
+
+class Journal:
+    """One job's tree. Every method may raise ServiceError, with the cure, when the disk refuses.
+
+    `open`, `plan`, `rescanned`, `finish_scan` and `remove` are durable when they return. What the
+    others did, a power failure may take back until `sync`; a killed process loses nothing. One
+    thread may plan while another one follows the tasks.
+    """
+
+    def __init__(self, master_dir: Path, job: str) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", job):
+            raise ServiceError(
+                f"{job!r} cannot be the name of a job. Cure: use letters, digits, _ and - only."
+            )
+        self.root = master_dir / "jobs" / job
+        self._queued = master_dir / "jobqueue" / job
+        self._scan = ScanRecord(self.root, job)
+        self._strays_gone = False
+        self._places: dict[str, Place] = {}  # of tasks that have not ended, as far as known
+        self._unsynced_dirs: set[Path] = set()
+        self._unsynced_logs: set[str] = set()
+        self._slowest: tuple[Slow, ...] | None = None
+
+    @staticmethod
+    def jobs(master_dir: Path) -> list[str]:
+        """Names of the jobs that have a tree."""
+        jobs_dir = master_dir / "jobs"
+        return [
+            name
+            for name in files.names(jobs_dir)
+            if not name.startswith(".") and (jobs_dir / name / "job.json").is_file()
+        ]
+
+    # -- the job ---------------------------------------------------------------------------------
+
+    def open(self, job: Job) -> None:
+        """Begin the tree of a job. Idempotent; JobExists when another job of the name has one."""
+        stored = self.stored_job()
+        if stored is not None and stored.created_ms != job.created_ms:
+            raise JobExists(f"job {job.name} is there already, please clean it first")
+        folders = (
+            places.PENDING_FOLDER,
+            places.DISPATCHED_FOLDER,
+            *places.ENDED_FOLDERS.values(),
+        )
+        for folder in folders:
+            files.make_dir(self.root / folder)
+        for above in (self._scan.path.parent, self._queued.parent):
+            files.make_dir(above)
+            files.sync_dir(above.parent)
+        if stored is None:
+            files.write(self.root / "job.json", texts.job_text(job))
+        files.sync_dir(self.root)
+        self._queue(wanted=not self._scan.point.finished)
+
+    def stored_job(self) -> Job | None:
+        """The job as it was submitted, in state Running; None if there is none."""
+        path = self.root / "job.json"
+        data = files.read(path)
+        return None if data is None else texts.parse_job(path, data)
+
+    def remove(self) -> None:
+        """Remove the whole tree. Idempotent; what a crash leaves over does not count as a job."""
+        gone = self.root.with_name(f".{self.root.name}.removed")
+        files.remove_tree(gone)
+        if self.root.exists():
+            files.move(self.root, gone)
+            files.sync_dir(gone.parent)
+        self._queue(wanted=False)
+        files.remove_tree(gone)
+        self._scan.forget()
+        self._slowest, self._strays_gone = None, False
+        self._places.clear()
+        self._unsynced_dirs.clear()
+        self._unsynced_logs.clear()
+
+    def _queue(self, *, wanted: bool) -> None:
+        if wanted == self._queued.exists():
+            return
+        if wanted:
+            files.write(self._queued, b"")
+        else:
+            files.remove(self._queued)
+        files.sync_dir(self._queued.parent)
+
+    # -- the scan --------------------------------------------------------------------------------
+
+    def plan(
+        self,
+        step: PlanStep,
+        tasks: Sequence[Task],
+        lanes: Mapping[int, Lane],
+        excluded: Sequence[Scanned],
+    ) -> None:
+        """Write down one step of the scan: its tasks, and `lanes`, all that are unfinished now.
+
+        The checkpoint comes last: without it nothing of the step counts. A step already written
+        changes nothing; a gap raises ServiceError.
+        """
+        seq = self._scan.point.seq
+        if step.seq <= seq:
+            return
+        if step.seq != seq + 1:
+            raise ServiceError(
+                f"{self.root} ends with step {seq} of the scan, and step {step.seq} is to follow: "
+                "steps are missing. Cure: stop the service, put the directory back as it was, or "
+                "clean the job and submit it again."
+            )
+        if not self._strays_gone:
+            self.remove_strays()
+        self._strays_gone = False
+        for task in tasks:
+            self._write_task(task, step.seq)
+        if tasks:
+            files.sync_dir(self.root / places.PENDING_FOLDER)
+        self._scan.advance(step, lanes, excluded)
+        self._strays_gone = True
+
+    def finish_scan(self) -> None:
+        """Write down that no lane is left; the job leaves the jobqueue. Idempotent."""
+        self._scan.finish()
+        self._queue(wanted=False)
+
+    def rescanned(self, scan: ScanState) -> None:
+        """Write down that the scan failures so far have become lanes, as `scan` has them.
+
+        To be called after the ledger's `rescan_failures`, before the next step. Idempotent.
+        """
+        self._scan.rescan(scan)
+        self._queue(wanted=not scan.finished)
+
+    def scan_state(self) -> ScanState:
+        """Where the scan stands; step 0 and no lanes when it has not begun."""
+        point = self._scan.point
+        return ScanState(point.seq, dict(point.lanes), point.finished)
+
+    def resume_step(self) -> PlanStep:
+        """All that was excluded and all scan failures that stand, for the ledger's `resume_at`."""
+        point = self._scan.point
+        return PlanStep(
+            seq=point.seq,
+            lanes={},
+            excluded=point.excluded.objects,
+            excluded_bytes=point.excluded.bytes,
+            failures=self._scan.failures(),
+        )
+
+    def remove_strays(self) -> None:
+        """Remove the tasks of a step whose checkpoint was never written."""
+        pending = self.root / places.PENDING_FOLDER
+        for name in files.names(pending):
+            path = pending / name / "TASK"
+            start = files.read_start(path)
+            if start is None:
+                stray = set(files.names(path.parent)) <= {"TASK.new"}
+            else:
+                stray = texts.step_of(path, start) > self._scan.point.seq
+            if stray:
+                files.remove_tree(path.parent)
+                self._places.pop(name, None)
+        self._strays_gone = True
+
+    def _write_task(self, task: Task, seq: int) -> None:
+        if places.find(self.root, task.task_id) is not None:
+            return  # planned by an earlier step: one listing gives one task
+        place = Place(task.task_id)
+        path = self.root / place.path
+        files.make_dir(path)
+        files.write(path / "TASK", texts.task_text(task, seq))
+        files.sync_dir(path)
+        self._places[task.task_id] = place
+
+    # -- the tasks -------------------------------------------------------------------------------
+
+    def claimed(self, task_id: str, worker: str) -> None:
+        """A worker holds the task. Changes nothing if the task has ended."""
+        place = self._find(task_id)
+        if not place.ended:
+            self._move(place, Place(task_id, TaskState.RUNNING, worker_host(worker)))
+
+    def released(self, task_id: str) -> None:
+        """No worker holds the task. Changes nothing if it has ended."""
+        place = self._find(task_id)
+        if not place.ended:
+            self._move(place, Place(task_id))
+
+    def append(self, task_id: str, offset: int, text: bytes) -> None:
+        """Put `text` at `offset` of the task's audit.log. Idempotent.
+
+        Call `sync` before the text is dropped elsewhere.
+        """
+        files.write_at(self.root / self._find(task_id).path / "audit.log", offset, text)
+        self._unsynced_logs.add(task_id)
+
+    def ended(self, task_id: str, worker: str, state: TaskState, log_size: int) -> None:
+        """The task ended as SUCCEED or FAILED with an audit.log of `log_size` bytes.
+
+        Writes error.list, STATUS and DONE, then moves the directory. Idempotent.
+        """
+        place = self._find(task_id)
+        path = self.root / place.path
+        files.end_at(path / "audit.log", log_size)
+        stored = self.stored(place)
+        objects = stored.task.objects
+        failed = ((objects[index], result) for index, result in sorted(stored.failures.items()))
+        succeeded = state is TaskState.SUCCEED
+        files.write(path / "error.list", texts.errors_text(failed))
+        files.write(path / "STATUS", _STATUS[state])
+        files.write(path / "DONE", digest.done_text(stored) if succeeded else b"")
+        files.sync_dir(path)
+        self._keep_slowest(stored.slowest)
+        self._move(place, Place(task_id, state, worker_host(worker or place.host)))
+        self._unsynced_logs.discard(task_id)
+        self._places.pop(task_id, None)
+
+    def requeued(self, task_id: str) -> None:
+        """An ended task is pending again; its audit.log goes on. Idempotent.
+
+        To be called after the ledger's `requeue`: a crash in between leaves the task among
+        `failed_tasks`, to be requeued again.
+        """
+        place = self._find(task_id)
+        if place.ended:
+            for name in ("error.list", "STATUS", "DONE"):
+                files.remove(self.root / place.path / name)
+            self._move(place, Place(task_id))
+
+    def sync(self) -> None:
+        """Make all that was done to tasks durable. Call it before events are acknowledged."""
+        while self._unsynced_logs:
+            path = self.root / self._find(self._unsynced_logs.pop()).path
+            files.sync_file(path / "audit.log")
+            files.sync_dir(path)
+        while self._unsynced_dirs:
+            files.sync_dir(self._unsynced_dirs.pop())
+
+    def _find(self, task_id: str) -> Place:
+        place = self._places.get(task_id) or places.find(self.root, task_id)
+        if place is None:
+            raise ServiceError(
+                f"{self.root} holds no task {task_id}. Cure: stop the service, put the directory "
+                "back as it was, or clean the job and submit it again."
+            )
+        if not place.ended:
+            self._places[task_id] = place
+        return place
+
+    def _move(self, place: Place, target: Place) -> None:
+        if place == target:
+            return
+        old, new = self.root / place.path, self.root / target.path
+        if target.host:
+            files.make_dir(self.root / places.DISPATCHED_FOLDER / target.host)
+        files.move(old, new)
+        self._places[place.task_id] = target
+        self._unsynced_dirs.update((old.parent, new.parent))
+
+    # -- reading back ----------------------------------------------------------------------------
+
+    def places(self) -> Iterator[Place]:
+        """Where every task stands. Call `remove_strays` first."""
+        failed, succeeded = (places.ended(self.root, state) for state in places.ENDED_FOLDERS)
+        return chain(places.unfinished(self.root), failed, succeeded)
+
+    def stored(self, place: Place) -> StoredTask:
+        """One task with what has become of its objects, by its audit.log."""
+        path = self.root / place.path
+        task, seq = texts.parse_task(path / "TASK", files.read(path / "TASK") or b"")
+        replay = Replay(task.objects, files.read(path / "audit.log") or b"")
+        return StoredTask(
+            task=task,
+            seq=seq,
+            state=place.state,
+            worker_host=place.host,
+            marks=bytes(replay.marks),
+            totals=replay.totals(),
+            failures=replay.failures,
+            uploads=replay.uploads,
+            slowest=replay.slowest(),
+            log_size=replay.log_size,
+        )
+
+    def summary(self, place: Place) -> digest.Summary | None:
+        """What DONE says of a task; None unless it succeeded."""
+        if place.state is not TaskState.SUCCEED:
+            return None
+        return digest.parse_done(files.read(self.root / place.path / "DONE") or b"")
+
+    def tasks(self) -> Iterator[StoredTask]:
+        """Every task of the steps that count. Reads all of the tree."""
+        seq = self._scan.point.seq
+        return (stored for stored in map(self.stored, self.places()) if stored.seq <= seq)
+
+    def failed_tasks(self) -> Iterator[StoredTask]:
+        """The tasks in failed_tasks/."""
+        return map(self.stored, places.ended(self.root, TaskState.FAILED))
+
+    def uploads(self) -> Iterator[Upload]:
+        """Multipart uploads that began and did not end, by the logs, which do not know parts."""
+        for place in self.places():
+            yield from (self.summary(place) or self.stored(place)).uploads
+
+    def highlights(self, names: int = 10) -> Highlights:
+        """The slowest objects, and what failed by code, with up to `names` names of each."""
+        groups = digest.FailureGroups(names)
+        for failure in self._scan.failures():
+            groups.add(display(failure.key), display(failure.code), display(failure.message))
+        complete = True
+        for place in places.ended(self.root, TaskState.FAILED):
+            if groups.objects >= _MOST_FAILURES:
+                complete = False
+                break
+            groups.add_list(files.read(self.root / place.path / "error.list") or b"")
+        return Highlights(self._known_slowest(), groups.by_code, complete)
+
+    def _known_slowest(self) -> tuple[Slow, ...]:
+        if self._slowest is None:
+            self._slowest = digest.parse_slowest(files.read(self.root / "slowest.list") or b"")
+        return self._slowest
+
+    def _keep_slowest(self, new: Sequence[Slow]) -> None:
+        known = self._known_slowest()
+        merged = digest.merge_slowest(known, new)
+        if merged != known:
+            files.write(self.root / "slowest.list", digest.slowest_text(merged))
+            self._slowest = merged
