@@ -1,0 +1,105 @@
+"""Runs the sandbox: one process, one event loop, until it is told to stop."""
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from ossimport.errors import ServiceError
+from ossimport.sandbox.auth import Gate
+from ossimport.sandbox.exchange import MAX_BODY, Sandbox
+from ossimport.sandbox.refusal import Refusal
+from ossimport.sandbox.request import check_bucket
+from ossimport.sandbox.store import Bucket, Store
+
+_RECEIVE_CHUNK = 256 << 10  # bytes read at once; what one upload keeps in memory
+_DRAIN_SECONDS = 1.0  # for requests under way when the sandbox is told to stop
+
+
+def serve(
+    *,
+    port: int,
+    directory: Path,
+    access_key: str,
+    secret_key: str,
+    buckets: Sequence[str],
+    address: str = "127.0.0.1",
+    region: str = "cn-hangzhou",
+) -> None:
+    """Run until SIGTERM or SIGINT. Buckets that are not there are made; port 0 takes a free one.
+
+    Prints one line when it listens. Raises ServiceError when it cannot run here.
+    """
+    _check_settings(access_key, secret_key, buckets)
+    sockets = _bind(address, port)
+    try:
+        store = Store(directory)
+    except ServiceError:
+        for listener in sockets:
+            listener.close()
+        raise
+    try:
+        asyncio.run(_run(store, sockets, Gate(access_key, secret_key, region), region, buckets))
+    finally:
+        store.close()
+
+
+def _check_settings(access_key: str, secret_key: str, buckets: Sequence[str]) -> None:
+    if not access_key or not secret_key:
+        raise ServiceError(
+            "the sandbox has no access key or no secret key\n"
+            "    cure: give it both; clients sign with them"
+        )
+    for name in buckets:
+        try:
+            check_bucket(name)
+        except Refusal as exc:
+            raise ServiceError(
+                f"the sandbox cannot make a bucket named {name!r}\n"
+                "    cure: use 3 to 63 lower-case letters, digits and hyphens"
+            ) from exc
+
+
+def _bind(address: str, port: int) -> list[socket.socket]:
+    try:
+        return bind_sockets(port, address)
+    except OSError as exc:
+        raise ServiceError(
+            f"the sandbox cannot listen on {address}:{port}: {exc.strerror or exc}\n"
+            "    cure: stop what is using the port, or give the sandbox another one"
+        ) from exc
+
+
+async def _run(
+    store: Store, sockets: list[socket.socket], gate: Gate, region: str, buckets: Sequence[str]
+) -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    known = {bucket.name for bucket in store.buckets()}
+    for name in dict.fromkeys(buckets):
+        if name not in known:
+            store.put_bucket(Bucket(name, int(time.time()), "private", "Standard"))
+    sandbox = Sandbox(store, gate, region)
+    server = HTTPServer(
+        sandbox, chunk_size=_RECEIVE_CHUNK, max_body_size=MAX_BODY * 2, max_buffer_size=1 << 30
+    )
+    server.add_sockets(sockets)
+    address, port = sockets[0].getsockname()[:2]
+    host = f"[{address}]" if ":" in address else address
+    names = ", ".join(dict.fromkeys(buckets)) or "none"
+    click.echo(
+        f"sandbox listens on http://{host}:{port}, bucket {names}, objects in {store.directory}"
+    )
+    await stop.wait()
+    server.stop()
+    deadline = loop.time() + _DRAIN_SECONDS
+    while sandbox.busy and loop.time() < deadline:
+        await asyncio.sleep(0.02)
+    await server.close_all_connections()
