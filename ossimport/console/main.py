@@ -1,9 +1,5 @@
 """Find the verb, run it, turn what it returns or raises into an exit code.
 
-    0  done                             3  bad configuration, or an end that does not answer
-    1  wrong usage, or the user said no  4  the job or the service stopped
-    2  failed tasks remain            130  interrupted
-
 A verb's module is imported when the verb is used: `version` should not wait for Redis clients.
 """
 
@@ -14,9 +10,8 @@ from collections.abc import Sequence
 
 import click
 
-from ossimport.errors import ConfigError, JobError, OssImportError, PreflightError
-
-DONE, DECLINED, FAILED_TASKS, BAD_CONFIGURATION, STOPPED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+from ossimport.console.outcome import DECLINED, DONE, INTERRUPTED, STOPPED, code_for, explain
+from ossimport.errors import OssImportError
 
 # verb -> where its command is, and its line of the help text. The original's verbs come first.
 VERBS = {
@@ -71,11 +66,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return cli.main(arguments, prog_name="ossimport", standalone_mode=False) or DONE
     except click.UsageError as error:
         return _misused(error)
+    except click.ClickException as error:
+        click.echo(f"Error: {error.format_message()}", err=True)
+        return STOPPED
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except OssImportError as error:
         click.echo(explain(error), err=True)
-        return _code(error)
+        return code_for(error)
     except OSError as error:
         return _system_refused(error)
 
@@ -96,21 +94,6 @@ def _system_refused(error: OSError) -> int:
     else:
         click.echo(f"Error: {error}", err=True)
     return STOPPED
-
-
-def explain(error: OssImportError) -> str:
-    """The error in the operator's words."""
-    if isinstance(error, ConfigError):
-        count = len(error.problems)
-        what = "a mistake" if count == 1 else f"{count} mistakes"
-        return f"Error: the configuration has {what}:\n{error}"
-    return f"Error: {error}"
-
-
-def _code(error: OssImportError) -> int:
-    if isinstance(error, ConfigError | PreflightError):
-        return BAD_CONFIGURATION
-    return DECLINED if isinstance(error, JobError) else STOPPED
 
 
 def main() -> None:

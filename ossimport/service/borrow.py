@@ -8,8 +8,8 @@ from ossimport.config import SystemConfig
 from ossimport.errors import ServiceError
 from ossimport.ledger.base import Ledger
 from ossimport.ledger.redis import open_ledger
-from ossimport.service import ports, redis_url
-from ossimport.service.control import OUTPUT, output_tail, prepare, supervisor
+from ossimport.service import logs, ports, redis_url
+from ossimport.service.control import prepare, supervisor
 from ossimport.service.embedded import Answer, EmbeddedServer
 from ossimport.service.files import Lock
 from ossimport.service.processes import PidFile, wait_until
@@ -68,15 +68,15 @@ def _wait_for_redis(system: SystemConfig, server: EmbeddedServer, lock: Lock) ->
     if not wait_until(settled, PATIENCE_S):
         raise ServiceError(
             "The embedded Redis of this installation does not answer, or another console command"
-            f" has held it for a minute.\n    cure: see {system.working_dir}/logs/{OUTPUT}; then:"
-            " bash console.sh stop"
+            " has held it for a minute.\n    cure: bash console.sh stop; what it printed is in"
+            f" {system.working_dir}/logs/{logs.OUTPUT}"
         )
 
 
 @contextmanager
 def _running(system: SystemConfig, program: Program) -> Iterator[None]:
     pid_file = PidFile(system.working_dir, program.name)
-    with (system.working_dir / "logs" / OUTPUT).open("a") as log:
+    with (system.working_dir / "logs" / logs.OUTPUT).open("a") as log:
         process = program.spawn(log)
     try:
         pid_file.write(process.pid)
@@ -84,7 +84,7 @@ def _running(system: SystemConfig, program: Program) -> Iterator[None]:
         while not program.ready():
             if process.poll() is not None or time.monotonic() > deadline and not program.loading():
                 raise ServiceError(
-                    f"The {program.name} process does not start.\n{output_tail(system)}"
+                    f"The {program.name} process does not start.\n{logs.tail(system.working_dir)}"
                 )
             time.sleep(0.01)
         yield

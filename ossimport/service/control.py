@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,6 @@ from ossimport.service.files import Lock, read_json
 from ossimport.service.processes import PidFile, end, wait_until
 from ossimport.service.programs import GRACE_S, end_leftovers
 
-OUTPUT = "ossimport2.log"  # of the supervisor and of all that it starts, as the original names it
-TAIL_LINES = 15
 LONGEST_STOP_S = sum(GRACE_S.values()) + 5
 
 
@@ -40,7 +38,7 @@ class Status:
         """A line for everything that the operator should know."""
         failing = [
             f"The {name} process does not stay up: it {process['trouble']}"
-            f" ({process['restarts']} restarts). See logs/{OUTPUT}."
+            f" ({process['restarts']} restarts). See logs/{logs.OUTPUT}."
             for name, process in self.processes.items()
             if process["state"] == "failing"
         ]
@@ -71,13 +69,12 @@ def start(system: SystemConfig) -> Status:
     prepare(system)
     wait_until(lambda: not _is_stopping(system), LONGEST_STOP_S)
     daemon = None if supervisor(system) else _spawn_supervisor(system)
-    while True:
-        told = status(system)
-        if told and told.state == "running":
-            return told
-        if not told and (daemon is None or daemon.poll() is not None):
-            raise _failure(system, daemon.pid if daemon else 0)
-        time.sleep(0.02)
+    with ExitStack() as undo:
+        if daemon:
+            undo.callback(_give_up, daemon)  # also when Ctrl-C ends the waiting
+        told = _await_running(system, daemon)
+        undo.pop_all()
+    return told
 
 
 def stop(system: SystemConfig) -> bool:
@@ -121,15 +118,8 @@ def prepare(system: SystemConfig) -> None:
         ) from error
 
 
-def output_tail(system: SystemConfig) -> str:
-    """The last lines that the service's processes printed."""
-    path = system.working_dir / "logs" / OUTPUT
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    return "\n".join(f"    | {line}" for line in lines[-TAIL_LINES:])
-
-
 def _spawn_supervisor(system: SystemConfig) -> subprocess.Popen[bytes]:
-    output = system.working_dir / "logs" / OUTPUT
+    output = system.working_dir / "logs" / logs.OUTPUT
     logs.rotate(output, over=0)  # each start begins anew, as the original's does
     with closing(output.open("ab")) as log:
         return subprocess.Popen(
@@ -147,16 +137,28 @@ def _is_stopping(system: SystemConfig) -> bool:
     return told is not None and told.state in ("stopping", "failed", "stopped")
 
 
+def _await_running(system: SystemConfig, daemon: subprocess.Popen[bytes] | None) -> Status:
+    while True:
+        told = status(system)
+        if told and told.state == "running":
+            return told
+        if not told and (daemon is None or daemon.poll() is not None):
+            raise _failure(system, daemon.pid if daemon else 0)
+        time.sleep(0.02)
+
+
+def _give_up(daemon: subprocess.Popen[bytes]) -> None:
+    daemon.terminate()
+    daemon.wait()
+
+
 def _failure(system: SystemConfig, pid: int) -> ConfigError | ServiceError:
     told = read_json(_status_file(system))
     if told.get("pid") == pid and told.get("problems"):
         return ConfigError([Problem(*problem) for problem in told["problems"]])
     what = told.get("error") if told.get("pid") == pid else ""
     return ServiceError(
-        f"{what or 'The import service ended while it was starting.'}\n"
-        f"{output_tail(system)}\n"
-        f"    cure: mend what the lines above say (all of it: {system.working_dir}/logs/{OUTPUT}),"
-        " then start again"
+        what or f"The import service ended while it was starting.\n{logs.tail(system.working_dir)}"
     )
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from ossimport.service import READY_FILE
 
+OUTPUT = "ossimport2.log"  # what the supervisor and all that it starts print
+TAIL_LINES = 15
 LIMIT_BYTES = 50 * 1024 * 1024
 KEPT = 5  # older ones, import.log.1 the youngest
 LINE = "[%(asctime)s] [%(levelname)s] [%(processName)s %(process)d] %(message)s"
@@ -36,3 +38,11 @@ def rotate(path: Path, *, over: int = LIMIT_BYTES) -> None:
         if older.exists():
             older.replace(path.with_name(f"{path.name}.{number + 1}"))
     path.replace(path.with_name(f"{path.name}.1"))
+
+
+def tail(working_dir: Path) -> str:
+    """What the processes of the service printed last, and where the rest of it is."""
+    path = working_dir / "logs" / OUTPUT
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    last = [f"    | {line}" for line in lines[-TAIL_LINES:]]
+    return "\n".join([*last, f"    cure: mend what these lines say; more of them in {path}"])

@@ -20,10 +20,10 @@ STOP_ORDER = (("monitor", "master"), ("worker",), ("sandbox",), ("redis",))
 GRACE_S = {"monitor": 5.0, "master": 10.0, "worker": 20.0, "sandbox": 5.0, "redis": 10.0}
 
 # The bucket that conf/local_job.cfg names; open to nobody but this host.
-DEMO_SANDBOX = {
+DEMO_BUCKET = "ossimport-demo"
+DEMO_KEYS = {
     "OSSIMPORT_SANDBOX_ACCESS_KEY": "sandbox",
     "OSSIMPORT_SANDBOX_SECRET_KEY": "sandbox-secret",
-    "OSSIMPORT_SANDBOX_BUCKET": "ossimport-demo",
 }
 
 
@@ -64,12 +64,10 @@ def redis(system: SystemConfig) -> Program:
 
 def sandbox(system: SystemConfig, port: int) -> Program:
     """The local OSS endpoint with the demo's bucket."""
-    data = system.working_dir / "data" / "sandbox"
+    where = ("--dir", str(system.working_dir / "data" / "sandbox"), "--bucket", DEMO_BUCKET)
     return Program(
         "sandbox",
-        spawn=lambda log: _python(
-            log, "sandbox", "--port", str(port), "--dir", str(data), env=DEMO_SANDBOX
-        ),
+        spawn=lambda log: _python(log, "sandbox", "--port", str(port), *where, env=DEMO_KEYS),
         ready=lambda: ports.answers(port),
     )
 

@@ -92,8 +92,10 @@ class Supervisor:
             self._look()
             for watched in self._watched.values():
                 if _hopeless(watched) and not watched.program.optional:
-                    name = watched.program.name
-                    raise ServiceError(f"The {name} process does not start: it {watched.trouble}.")
+                    raise ServiceError(
+                        f"The {watched.program.name} process does not start: it {watched.trouble}."
+                        f"\n{logs.tail(self._system.working_dir)}"
+                    )
             time.sleep(0.02)
 
     def _keep_up(self) -> None:

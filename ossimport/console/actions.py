@@ -1,0 +1,95 @@
+"""What can be done to a job, without words: submit, clean, retry, look at."""
+
+import time
+from pathlib import Path
+
+from ossimport.config import JobConfig, SystemConfig
+from ossimport.console.ends import abort_uploads, preflight
+from ossimport.errors import ConfigError, JobExists, JobNotFound, StorageError
+from ossimport.journal import Journal
+from ossimport.ledger.base import Job, Ledger, Snapshot
+from ossimport.model import JobState, Upload
+from ossimport.seal import cluster_key
+from ossimport.service.processes import wait_until
+
+# A worker looks at its claim, a master at its lease, several times in this span.
+LETTING_GO_S = 40.0
+HOLDER, HOLD_S = "console clean", 60.0
+
+
+def master_dir(system: SystemConfig) -> Path:
+    """Where the journals of all jobs are."""
+    return system.working_dir / "master"
+
+
+def submit_job(system: SystemConfig, job: JobConfig, ledger: Ledger) -> None:
+    """Check both ends and add the job. Raises JobExists, PreflightError."""
+    if job.name in ledger.jobs() or job.name in Journal.jobs(master_dir(system)):
+        raise JobExists(
+            f"A job of the name {job.name} is there already, please clean it first:"
+            f" bash console.sh clean {job.name}"
+        )
+    preflight(system, job)
+    sealed = cluster_key(system.home).seal(job.to_json())
+    ledger.create_job(
+        Job(
+            name=job.name,
+            created_ms=time.time_ns() // 1_000_000,
+            fingerprint=job.fingerprint,
+            settings=sealed,
+        )
+    )
+
+
+def snapshots(ledger: Ledger) -> list[Snapshot]:
+    """One look at every job, oldest first."""
+    found = []
+    for name in ledger.jobs():
+        try:
+            found.append(ledger.snapshot(name))
+        except JobNotFound:
+            continue  # cleaned in this moment
+    return found
+
+
+def retry_job(ledger: Ledger, name: str) -> bool:
+    """Have the job's failed objects done again; False if there is nothing to do again."""
+    was_running = ledger.job(name).state is JobState.RUNNING
+    failed = ledger.request_retry(name)
+    return bool(failed) or (not was_running and ledger.job(name).state is JobState.RUNNING)
+
+
+def clean_job(system: SystemConfig, ledger: Ledger, name: str) -> list[tuple[Upload, str]]:
+    """Remove every trace of the job but the objects at OSS, also while the service works on it.
+
+    Returns the multipart uploads that could not be dropped at OSS, and why.
+    """
+    left: list[tuple[Upload, str]] = []
+    journal = Journal(master_dir(system), name)
+    if name in ledger.jobs():
+        ledger.set_state(name, JobState.ABORT, "being cleaned")
+        # Nobody works on an Abort job: workers hand its tasks back, the master its lease.
+        wait_until(lambda: ledger.hold_job(name, HOLDER, HOLD_S), LETTING_GO_S)
+        wait_until(lambda: _all_idle(ledger, name), LETTING_GO_S)
+        left = _drop_uploads(system, ledger, name)
+    elif name not in Journal.jobs(master_dir(system)):
+        raise JobNotFound(f"There is no job of the name {name}.")
+    # In this order: a ledger that comes up without the job would be rebuilt from its journal.
+    journal.remove()
+    ledger.forget_job(name)
+    return left
+
+
+def _all_idle(ledger: Ledger, name: str) -> bool:
+    return all(task.expired for task in ledger.running(name))
+
+
+def _drop_uploads(system: SystemConfig, ledger: Ledger, name: str) -> list[tuple[Upload, str]]:
+    uploads = ledger.uploads(name)
+    if not uploads:
+        return []
+    try:
+        settings = cluster_key(system.home).unseal(ledger.job(name).settings)
+        return abort_uploads(system, JobConfig.from_json(settings).dest, uploads)
+    except (ConfigError, StorageError) as error:
+        return [(upload, str(error)) for upload in uploads]

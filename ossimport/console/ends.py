@@ -1,0 +1,88 @@
+"""Look at both ends of a job before it is submitted, and clear away what a job left at OSS."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from ossimport.config import DestConfig, JobConfig, SystemConfig
+from ossimport.dest.oss import OssDestination
+from ossimport.errors import PreflightError, StorageError
+from ossimport.model import Upload
+from ossimport.service.borrow import sandbox_for
+from ossimport.sources import open_source
+from ossimport.transport import Endpoint, Transport
+
+
+def preflight(system: SystemConfig, job: JobConfig) -> None:
+    """See that the source can be read and the bucket written. Raises PreflightError for both."""
+    wrong = []
+    try:
+        _check_source(system, job)
+    except StorageError as error:
+        wrong.append(f"The source ({job.source.type}) cannot be used: {_told(error)}")
+    try:
+        with sandbox_for(system, job.dest.host, job.dest.port):
+            asyncio.run(_check_dest(job.dest))
+    except StorageError as error:
+        wrong.append(f"The destination (bucket {job.dest.bucket}) cannot be used: {_told(error)}")
+    if wrong:
+        raise PreflightError("\n".join(wrong))
+
+
+def abort_uploads(
+    system: SystemConfig, dest: DestConfig, uploads: Sequence[Upload]
+) -> list[tuple[Upload, str]]:
+    """Drop these multipart uploads at OSS; return those that could not be dropped, and why."""
+    with sandbox_for(system, dest.host, dest.port):
+        return asyncio.run(_abort(dest, uploads))
+
+
+def _check_source(system: SystemConfig, job: JobConfig) -> None:
+    scratch = system.working_dir / "run"
+    source = open_source(job.source, scan_depth=job.scan_depth, scratch=scratch)
+    try:
+        source.check()
+    finally:
+        asyncio.run(source.close())
+
+
+async def _check_dest(config: DestConfig) -> None:
+    async with _opened(config) as dest:
+        await dest.check(config.prefix)
+
+
+async def _abort(config: DestConfig, uploads: Sequence[Upload]) -> list[tuple[Upload, str]]:
+    left = []
+    async with _opened(config) as dest:
+        for upload in uploads:
+            try:
+                await dest.abort_upload(upload.key, upload.upload_id)
+            except StorageError as error:
+                left.append((upload, _told(error)))
+    return left
+
+
+@asynccontextmanager
+async def _opened(config: DestConfig) -> AsyncIterator[OssDestination]:
+    transport = Transport(max_connections=2)
+    try:
+        dest = OssDestination(
+            endpoint=Endpoint(config.scheme, config.host, config.port),
+            bucket=config.bucket,
+            access_key=config.access_key,
+            secret_key=config.secret_key.reveal(),
+            security_token=config.security_token.reveal(),
+            region=config.region,
+            transport=transport,
+        )
+        try:
+            yield dest
+        finally:
+            await dest.close()
+    finally:
+        await transport.close()
+
+
+def _told(error: StorageError) -> str:
+    request = f" (request id {error.request_id})" if error.request_id else ""
+    return f"{error.code}: {error}{request}"

@@ -1,0 +1,138 @@
+"""submit, stat, retry and clean."""
+
+from pathlib import Path
+
+import click
+
+from ossimport import report
+from ossimport.config import JobConfig, SystemConfig, load_job
+from ossimport.console import actions
+from ossimport.console.options import default_file, with_system
+from ossimport.console.outcome import explain
+from ossimport.errors import JobError, OssImportError
+from ossimport.ledger.base import Ledger, Snapshot
+from ossimport.model import JobState, Upload
+from ossimport.service import borrow, control
+
+NO_JOBS = "no jobs is running or finished."
+
+
+@click.command()
+@click.argument("cfg", required=False, type=click.Path(path_type=Path))
+@with_system
+def submit(system: SystemConfig, cfg: Path | None) -> None:
+    """Check a job file and both ends it names, and add the job. Default: conf/local_job.cfg."""
+    path = (cfg or default_file("local_job.cfg")).absolute()
+    try:
+        job = load_job_file(path, system)
+        with borrow.ledger(system) as ledger:
+            actions.submit_job(system, job, ledger)
+    except OssImportError as error:
+        keep(system, "submit.log", explain(error))
+        raise
+    announce(system, path, job)
+
+
+def load_job_file(path: Path, system: SystemConfig) -> JobConfig:
+    """Load a job file and show its warnings. Raises ConfigError."""
+    job = load_job(path, system)
+    for warning in job.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    return job
+
+
+def announce(system: SystemConfig, path: Path, job: JobConfig) -> None:
+    """Say that the job is submitted, as the original does."""
+    text = f"submit job:{path}\nsubmit job:{job.name} success!"
+    click.echo(text)
+    keep(system, "submit.log", text)
+
+
+def keep(system: SystemConfig, name: str, text: str) -> None:
+    """Write the last output of a verb into its log."""
+    control.prepare(system)
+    (system.working_dir / "logs" / name).write_text(f"{text}\n")
+
+
+@click.command()
+@click.argument("detail", required=False, type=click.Choice(["detail"]))
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@with_system
+def stat(system: SystemConfig, detail: str | None, as_json: bool) -> None:
+    """Show every job: state, tasks, objects, bytes, speed."""
+    with borrow.ledger(system) as ledger:
+        found = actions.snapshots(ledger)
+    if as_json:
+        click.echo(report.stat_json(found))
+    elif found:
+        click.echo(report.stat_text(found))
+    else:
+        jobs_dir = actions.master_dir(system) / "jobs"
+        click.echo(f"[WARN]   List files dir not exist : {jobs_dir}/\n{NO_JOBS}")
+    for hint in _hints(system, found):
+        click.echo(f"Warning: {hint}", err=True)
+
+
+def _hints(system: SystemConfig, found: list[Snapshot]) -> list[str]:
+    """What an operator who looks at the jobs should also know of the service."""
+    status = control.status(system)
+    if status:
+        return status.troubles
+    unfinished = any(snapshot.job.state is JobState.RUNNING for snapshot in found)
+    if unfinished and not system.redis_url:  # else masters may run on other hosts
+        return ["Import service is not running. Start it with: bash console.sh start"]
+    return []
+
+
+@click.command()
+@click.argument("job", required=False)
+@with_system
+def retry(system: SystemConfig, job: str | None) -> None:
+    """Copy the failed objects of a job again; of all jobs, if none is named."""
+    with borrow.ledger(system) as ledger:
+        names = [job] if job else ledger.jobs()
+        lines = [retry_text(ledger, name) for name in names] or [NO_JOBS]
+    click.echo("\n".join(lines))
+    keep(system, "retry.log", "\n".join(lines))
+
+
+def retry_text(ledger: Ledger, name: str) -> str:
+    """Ask for a retry of one job, and say what came of it as the original does."""
+    if actions.retry_job(ledger, name):
+        return "Retry has been submitted."
+    return f"None failed tasks for job:{name}."
+
+
+@click.command()
+@click.argument("job", required=False)
+@with_system
+def clean(system: SystemConfig, job: str | None) -> None:
+    """Forget a job: its records and logs, not the objects at OSS."""
+    with borrow.ledger(system) as ledger:
+        clean_with_words(system, ledger, job or _only_job(ledger))
+
+
+def _only_job(ledger: Ledger) -> str:
+    names = ledger.jobs()
+    if not names:
+        raise JobError(NO_JOBS)
+    if len(names) > 1:
+        raise JobError(f"There are several jobs, name one of them: {', '.join(names)}")
+    return names[0]
+
+
+def clean_with_words(system: SystemConfig, ledger: Ledger, name: str) -> None:
+    """Clean a job, and say so as the original does."""
+    left = actions.clean_job(system, ledger, name)
+    home = "." if system.working_dir == system.home else str(system.working_dir)
+    click.echo(f"delete jobs dir:{home}/master/jobs/{name}/")
+    for upload, why in left:
+        click.echo(f"Warning: {_remains(upload, why)}", err=True)
+    click.echo(f"Clean job:{name} completed.")
+
+
+def _remains(upload: Upload, why: str) -> str:
+    return (
+        f"an unfinished multipart upload remains at OSS: key {upload.key}, upload id"
+        f" {upload.upload_id} ({why}). Its parts are billed until it is aborted."
+    )
