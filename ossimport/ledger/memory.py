@@ -344,11 +344,12 @@ class MemoryLedger:
         with self._claimed(claim) as (record, task):
             if task is None:
                 raise stale(claim)
-            of_task = record.uploads.setdefault(claim.task_id, {})
-            if upload is None:
-                of_task.pop(index, None)
-            else:
+            of_task = record.uploads.pop(claim.task_id, {})
+            of_task.pop(index, None)
+            if upload is not None:
                 of_task[index] = upload
+            if of_task:
+                record.uploads[claim.task_id] = of_task
 
     def finish(self, claim: Claim, state: TaskState) -> None:
         with self._claimed(claim) as (record, task):

@@ -5,7 +5,7 @@
 local job, jobs = unpack(KEYS)
 local name, created = unpack(ARGV, 1, 2)
 local there = redis.call('HGET', job, 'created')
-if there and there ~= created then return redis.error_reply('EXISTS') end
+if there and there ~= created then return refuse('EXISTS') end
 if not there then
   redis.call('HSET', job, 'created', created, unpack(ARGV, 3))
   redis.call('ZADD', jobs, created, name)

@@ -2,5 +2,5 @@
 -- KEYS  job, hold
 -- ARGV  holder
 local job, hold = unpack(KEYS)
-if not has_job(job) then return redis.error_reply('NOJOB') end
+if not has_job(job) then return refuse('NOJOB') end
 if redis.call('GET', hold) == ARGV[1] then redis.call('DEL', hold) end

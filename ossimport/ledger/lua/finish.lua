@@ -8,10 +8,10 @@ local ending = fence .. ' ' .. state .. ' '
 if not is_live(running, task, id, fence) then
   local last = redis.call('HGET', ended, id)
   if last and string.sub(last, 1, #ending) == ending then return end
-  return redis.error_reply('STALE')
+  return refuse('STALE')
 end
 if number_at(task, 'objects') ~= number_at(task, 'marked') then
-  return redis.error_reply('SUMS')
+  return refuse('SUMS')
 end
 local log = whole(number_at(task, 'log'))
 tell(outbox, 'ended', id, 'worker', redis.call('HGET', task, 'worker'),

@@ -4,7 +4,7 @@
 -- Returns 1, or 0 while another holder's lease lives.
 local job, hold = unpack(KEYS)
 local holder, lease_ms = unpack(ARGV)
-if not has_job(job) then return redis.error_reply('NOJOB') end
+if not has_job(job) then return refuse('NOJOB') end
 local held = redis.call('GET', hold)
 if held and held ~= holder then return 0 end
 redis.call('SET', hold, holder, 'PX', lease_ms)

@@ -4,11 +4,11 @@
 -- BEHIND if steps are missing before this one. A step seen before changes nothing, nor does a task
 -- that is there already.
 local job, lanes, unlisted, pending, ended = unpack(KEYS, 1, 5)
-if not has_job(job) then return redis.error_reply('NOJOB') end
+if not has_job(job) then return refuse('NOJOB') end
 local seq = tonumber(ARGV[1])
 local seen = number_at(job, 'seq')
 if seq <= seen then return end
-if seq > seen + 1 then return redis.error_reply('BEHIND') end
+if seq > seen + 1 then return refuse('BEHIND') end
 redis.call('HSET', job, 'seq', seq)
 local at = apply_scan(job, lanes, unlisted, 2)
 for which = 6, #KEYS do

@@ -6,6 +6,11 @@
 --   SUMS   the caller's numbers contradict each other
 -- It looks before it writes: a refusal has changed nothing.
 
+-- The server writes ERR in front of an error of one word; with a second word the reason stays first.
+local function refuse(reason)
+  return redis.error_reply(reason .. ' refused')
+end
+
 -- Lua counts in doubles: exact for the milliseconds, fences and bytes of a task (below 2^53).
 -- Sums over a job are left to HINCRBY, which counts in 64 bits.
 local function whole(number)

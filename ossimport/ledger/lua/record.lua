@@ -7,12 +7,12 @@
 -- number of objects disagree.
 local job, running, task, outbox = unpack(KEYS)
 local id, fence, number, marks, marked, objects, bytes, moving, log, log_size = unpack(ARGV, 1, 10)
-if not is_live(running, task, id, fence) then return redis.error_reply('STALE') end
+if not is_live(running, task, id, fence) then return refuse('STALE') end
 local flushes = number_at(task, 'flushes')
 if tonumber(number) <= flushes then return end
-if tonumber(number) > flushes + 1 then return redis.error_reply('STALE') end
+if tonumber(number) > flushes + 1 then return refuse('STALE') end
 if number_at(task, 'marked') + objects ~= tonumber(marked) then
-  return redis.error_reply('SUMS')
+  return refuse('SUMS')
 end
 redis.call('HSET', task, 'flushes', number, 'marks', marks, 'marked', marked, 'moving', moving)
 redis.call('HINCRBY', task, 'marked_bytes', bytes)

@@ -6,7 +6,7 @@ local pending, running, task, outbox = unpack(KEYS)
 local id, fence = unpack(ARGV)
 if not is_live(running, task, id, fence) then
   if redis.call('HGET', task, 'freed') == fence then return end
-  return redis.error_reply('STALE')
+  return refuse('STALE')
 end
 hand_back(pending, running, task, outbox, id)
 redis.call('HSET', task, 'freed', fence)

@@ -5,6 +5,6 @@
 local job, running, task = unpack(KEYS)
 local id, fence, lease_ms = unpack(ARGV)
 if redis.call('HGET', job, 'state') == 'Abort' or not is_live(running, task, id, fence) then
-  return redis.error_reply('STALE')
+  return refuse('STALE')
 end
 redis.call('ZADD', running, whole(now_ms() + lease_ms), id)

@@ -5,7 +5,7 @@
 -- waits for the master, asking again changes nothing and returns the count.
 local job, pending, dispatched, running = unpack(KEYS)
 local state = redis.call('HGET', job, 'state')
-if not state then return redis.error_reply('NOJOB') end
+if not state then return refuse('NOJOB') end
 local redo = number_at(job, 'listed') - number_at(job, 'copied') - number_at(job, 'skipped')
   - number_at(job, 'vanished') - number_at(job, 'excluded')
 if state == 'Running' then

@@ -5,7 +5,7 @@
 -- Changes nothing if the task is pending, dispatched or running, or is known to have succeeded.
 local job, pending, ended, task = unpack(KEYS)
 local id, manifest, objects, bytes, marks, marked, failed, failed_bytes, log = unpack(ARGV, 1, 9)
-if not has_job(job) then return redis.error_reply('NOJOB') end
+if not has_job(job) then return refuse('NOJOB') end
 local last = redis.call('HGET', ended, id)
 if redis.call('EXISTS', task) == 1 or last and string.find(last, ' succeed ', 1, true) then
   return

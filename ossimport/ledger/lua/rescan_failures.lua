@@ -2,7 +2,7 @@
 -- KEYS  job, lanes, unlisted
 -- Without failures nothing changes.
 local job, lanes, unlisted = unpack(KEYS)
-if not has_job(job) then return redis.error_reply('NOJOB') end
+if not has_job(job) then return refuse('NOJOB') end
 local failures = redis.call('LRANGE', unlisted, 0, -1)
 if #failures == 0 then return end
 for _, packed in ipairs(failures) do

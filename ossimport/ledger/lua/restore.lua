@@ -5,7 +5,7 @@
 -- Changes nothing if the task was restored before, or the job has planned a step.
 local job, pending, restored, task = unpack(KEYS)
 local id, is_open, manifest, objects, bytes, marks, marked, marked_bytes, log = unpack(ARGV, 1, 9)
-if not has_job(job) then return redis.error_reply('NOJOB') end
+if not has_job(job) then return refuse('NOJOB') end
 if number_at(job, 'seq') > 0 or redis.call('SADD', restored, id) == 0 then return end
 redis.call('HINCRBY', job, 'listed', objects)
 redis.call('HINCRBY', job, 'listed_bytes', bytes)

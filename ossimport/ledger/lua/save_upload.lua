@@ -3,7 +3,7 @@
 -- ARGV  task id, fence, object index, packed upload ('' = forget)
 local running, task, uploads, uploading = unpack(KEYS)
 local id, fence, index, packed = unpack(ARGV)
-if not is_live(running, task, id, fence) then return redis.error_reply('STALE') end
+if not is_live(running, task, id, fence) then return refuse('STALE') end
 if packed ~= '' then
   redis.call('HSET', uploads, index, packed)
   redis.call('SADD', uploading, id)

@@ -2,7 +2,7 @@
 -- KEYS  job, dispatched
 -- ARGV  task ids
 local job, dispatched = unpack(KEYS)
-if not has_job(job) then return redis.error_reply('NOJOB') end
+if not has_job(job) then return refuse('NOJOB') end
 local now = whole(now_ms())
 for _, id in ipairs(ARGV) do
   redis.call('ZADD', dispatched, 'XX', now, id)

@@ -3,7 +3,7 @@
 -- ARGV  state, reason
 local job = KEYS[1]
 local state, reason = unpack(ARGV)
-if not has_job(job) then return redis.error_reply('NOJOB') end
+if not has_job(job) then return refuse('NOJOB') end
 redis.call('HSET', job, 'state', state, 'reason', reason)
 if state == 'Running' then
   redis.call('HDEL', job, 'ended')

@@ -3,7 +3,7 @@
 -- ARGV  prefix of task keys, how many running tasks to tell of
 -- Returns {fields of the job, {pending, dispatched, running}, server ms, rows of running tasks}.
 local job, pending, dispatched, running = unpack(KEYS)
-if not has_job(job) then return redis.error_reply('NOJOB') end
+if not has_job(job) then return refuse('NOJOB') end
 local waiting = {
   redis.call('ZCARD', pending), redis.call('ZCARD', dispatched), redis.call('ZCARD', running)
 }
