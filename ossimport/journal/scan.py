@@ -41,7 +41,7 @@ class ScanRecord:
             EXCLUDED_LIST, point.excluded_end, texts.excluded_text(excluded)
         )
         failures_end = self._lengthen(
-            FAILURES_LIST, point.failures_end, texts.failures_text(step.failures)
+            FAILURES_LIST, point.failures_end, texts.failures_text(step.failures, step.seq)
         )
         self._save(
             replace(
@@ -71,8 +71,8 @@ class ScanRecord:
             )
         )
 
-    def failures(self) -> list[ScanFailure]:
-        """What could not be listed and was not scanned again since."""
+    def failures(self) -> list[tuple[int, ScanFailure]]:
+        """What could not be listed and was not scanned again since, with the step's number."""
         point = self.point
         path = self._root / FAILURES_LIST
         data = files.read(path) or b""

@@ -100,20 +100,21 @@ def excluded_text(entries: Iterable[Scanned]) -> bytes:
     ).encode()
 
 
-def failures_text(failures: Iterable[ScanFailure]) -> bytes:
-    """scan_failures.list: key, code, message, and the lane to scan again as cursor and until."""
+def failures_text(failures: Iterable[ScanFailure], seq: int) -> bytes:
+    """scan_failures.list: key, code, message, step, and the lane to scan again: cursor, until."""
     return "".join(
-        "\t".join(map(display, (f.key, f.code, f.message, *f.rescan))) + "\n" for f in failures
+        "\t".join(map(display, (f.key, f.code, f.message, str(seq), *f.rescan))) + "\n"
+        for f in failures
     ).encode()
 
 
-def parse_failures(path: Path, data: bytes) -> list[ScanFailure]:
-    """What `failures_text` wrote."""
+def parse_failures(path: Path, data: bytes) -> list[tuple[int, ScanFailure]]:
+    """What `failures_text` wrote: the number of the step, and what it could not list."""
     failures = []
     try:
         for line in data.decode().split("\n")[:-1]:
-            key, code, message, cursor, until = map(parse_display, line.split("\t"))
-            failures.append(ScanFailure(key, code, message, Lane(cursor, until)))
+            key, code, message, seq, cursor, until = map(parse_display, line.split("\t"))
+            failures.append((int(seq), ScanFailure(key, code, message, Lane(cursor, until))))
     except ValueError as exc:
         raise damaged(path, f"a line is no scan failure ({exc})") from exc
     return failures

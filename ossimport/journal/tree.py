@@ -27,8 +27,8 @@ from ossimport.journal import digest, files, places, texts
 from ossimport.journal.places import Place, worker_host
 from ossimport.journal.replay import Replay, StoredTask
 from ossimport.journal.scan import ScanRecord
-from ossimport.ledger.base import Job, PlanStep, ScanState
-from ossimport.model import Lane, Scanned, Task, TaskState, Upload
+from ossimport.ledger.base import Job, PlanStep, ScanFailure, ScanState
+from ossimport.model import Lane, Scanned, Tally, Task, TaskState, Upload
 from ossimport.naming import display
 
 _STATUS = {TaskState.SUCCEED: b"Completed", TaskState.FAILED: b"Failed"}
@@ -171,16 +171,13 @@ class Journal:
         point = self._scan.point
         return ScanState(point.seq, dict(point.lanes), point.finished)
 
-    def resume_step(self) -> PlanStep:
-        """All that was excluded and all scan failures that stand, for the ledger's `resume_at`."""
-        point = self._scan.point
-        return PlanStep(
-            seq=point.seq,
-            lanes={},
-            excluded=point.excluded.objects,
-            excluded_bytes=point.excluded.bytes,
-            failures=self._scan.failures(),
-        )
+    def excluded(self) -> Tally:
+        """What the scan excluded in all steps."""
+        return self._scan.point.excluded
+
+    def scan_failures(self) -> list[tuple[int, ScanFailure]]:
+        """What could not be listed and was not scanned again since, with the step's number."""
+        return self._scan.failures()
 
     def remove_strays(self) -> None:
         """Remove the tasks of a step whose checkpoint was never written."""
@@ -299,10 +296,20 @@ class Journal:
         failed, succeeded = (places.ended(self.root, state) for state in places.ENDED_FOLDERS)
         return chain(places.unfinished(self.root), failed, succeeded)
 
+    def step_of(self, place: Place) -> int:
+        """The number of the step that planned a task."""
+        path = self.root / place.path / "TASK"
+        return texts.step_of(path, files.read_start(path) or b"")
+
+    def task(self, place: Place) -> tuple[Task, int]:
+        """One task as it was planned, and the number of the step that planned it."""
+        path = self.root / place.path / "TASK"
+        return texts.parse_task(path, files.read(path) or b"")
+
     def stored(self, place: Place) -> StoredTask:
         """One task with what has become of its objects, by its audit.log."""
+        task, seq = self.task(place)
         path = self.root / place.path
-        task, seq = texts.parse_task(path / "TASK", files.read(path / "TASK") or b"")
         replay = Replay(task.objects, files.read(path / "audit.log") or b"")
         return StoredTask(
             task=task,
@@ -340,7 +347,7 @@ class Journal:
     def highlights(self, names: int = 10) -> Highlights:
         """The slowest objects, and what failed by code, with up to `names` names of each."""
         groups = digest.FailureGroups(names)
-        for failure in self._scan.failures():
+        for _, failure in self._scan.failures():
             groups.add(display(failure.key), display(failure.code), display(failure.message))
         complete = True
         for place in places.ended(self.root, TaskState.FAILED):
