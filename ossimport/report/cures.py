@@ -1,0 +1,63 @@
+"""What an operator can do about each error code."""
+
+_KEYS = "set srcAccessKey/srcSecretKey or destAccessKey/destSecretKey right in the job file"
+_NETWORK = "look at the network to that end; if it is merely full, lower workerTaskThreadNum"
+_SLOWER = "lower workerTaskThreadNum or workerMaxThroughput(KB/s), or ask for a higher limit"
+_REPORT = "look into logs/import.log for the traceback and report it as a fault of ossimport"
+_RENEW = "put a new token and its keys into destSecurityToken, destAccessKey, destSecretKey"
+
+_CURES = {
+    "AccessDenied": "let the user that runs ossimport read the source, and give the destination's "
+    "keys oss:PutObject on destPrefix",
+    "BadCredentials": _KEYS,
+    "BadResponse": "what answers is not the service: check srcDomain and destDomain, and proxies",
+    "ChecksumMismatch": "bytes were damaged on the way: check memory and network of the worker, "
+    "then retry",
+    "ConnectionReset": _NETWORK,
+    "DiskFull": "free space on the disk of workingDir",
+    "EMFILE": "allow more open files (ulimit -n 65536) and start the service again",
+    "EntityTooLarge": "lower multipartUploadThreshold; OSS holds no object above 48.8 TB",
+    "EntityTooSmall": "set multipartUploadPartSize to 100k or more",
+    "FileAlreadyExists": "the bucket forbids overwriting: see its retention policy",
+    "FileImmutable": "a retention policy of the bucket protects the object",
+    "InvalidAccessKeyId": _KEYS,
+    "InvalidArgument": "the service refused a header: see the message, mend the object's metadata",
+    "InvalidBucketName": "set destBucket to the bare name, and destDomain to the region's endpoint "
+    "without it",
+    "InvalidKey": "rename the object at the source, or set destPrefix, so that the name is 1-1023 "
+    "bytes of UTF-8 without control characters and does not begin with / or \\",
+    "InvalidLocale": "start ossimport with a UTF-8 locale (LANG=C.UTF-8)",
+    "InvalidObjectName": "rename the object at the source",
+    "InvalidObjectState": "the object is archived: restore it first",
+    "InvalidSecurityToken": _RENEW,
+    "NameTooLong": "move the file to a shorter path",
+    "NoSuchBucket": "check destBucket and srcBucket; create the bucket in the endpoint's region",
+    "NoSuchUpload": "somebody aborted the multipart upload: see the bucket's lifecycle rules, then "
+    "retry",
+    "NotAtDestination": "somebody removes objects at the destination, or its listing lags: retry",
+    "NotFound": "the object is gone from the source; put it back if it was wanted",
+    "NothingFound": "check srcPrefix (it must end with /), srcBucket and importSince; then clean "
+    "and submit again",
+    "QpsLimitExceeded": _SLOWER,
+    "RequestTimeTooSkewed": "set the worker's clock (NTP); if it is right, lower "
+    "workerTaskThreadNum",
+    "RequestTimeout": _NETWORK,
+    "SIZE_NOT_MATCH": "the object changed while it was read: retry when nobody writes to it",
+    "SecondLevelDomainForbidden": "set destDomain to the region's endpoint, without the bucket",
+    "SecurityTokenExpired": _RENEW,
+    "ServerError": "the service is in trouble: retry later; quote the request id to its support",
+    "SignatureDoesNotMatch": f"{_KEYS}; check destRegion if it is set",
+    "SourceChanged": "the object changed while it was read: retry when nobody writes to it",
+    "Throttled": _SLOWER,
+    "Timeout": _NETWORK,
+    "Uncaught": _REPORT,
+    "Unmounted": "mount the source again",
+    "UserDisable": "the account is disabled or in arrears: settle it with the service",
+}
+_ALIASES = {"EACCES": "AccessDenied", "EPERM": "AccessDenied", "NoSuchKey": "NotFound"}
+_UNKNOWN = "read the message in error.list; quote its request id to the service's support"
+
+
+def cure_for(code: str) -> str:
+    """What to do about objects that failed with `code`; general advice for an unknown one."""
+    return _CURES.get(_ALIASES.get(code, code), _UNKNOWN)

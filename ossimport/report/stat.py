@@ -1,0 +1,139 @@
+"""`stat`: the original's block, our totals below it, and the same for programs."""
+
+from collections.abc import Sequence
+
+from ossimport.ledger.base import Snapshot
+from ossimport.model import Proof, Tally, TaskState
+from ossimport.naming import display
+from ossimport.report.numbers import (
+    eta,
+    human_bytes,
+    human_eta,
+    human_time,
+    outcomes,
+)
+
+NO_JOBS = "no jobs is running or finished."
+
+_HEADER = f"{'-' * 14} job stats {'-' * 15}"
+_JOB_HEADER = f"{'-' * 16} job stat {'-' * 18}"
+_FOOTER = "-" * 40
+
+
+def stat_text(snapshots: Sequence[Snapshot]) -> str:
+    """The original's block for all jobs, then the totals of each."""
+    if not snapshots:
+        return NO_JOBS
+    lines = [_HEADER]
+    for snapshot in snapshots:
+        lines += _block(snapshot)
+    lines.append(_FOOTER)
+    for snapshot in snapshots:
+        lines += ["", *totals(snapshot)]
+    return "\n".join(lines)
+
+
+def _block(snapshot: Snapshot) -> list[str]:
+    """One job as the original prints it, where a running task is a dispatched one too."""
+    job, tasks = snapshot.job, snapshot.tasks
+    running = tasks.get(TaskState.RUNNING, 0)
+    return [
+        _JOB_HEADER,
+        f"JobName:{job.name}",
+        f"JobState:{job.state}",
+        f"PendingTasks:{tasks.get(TaskState.PENDING, 0)}",
+        f"DispatchedTasks:{tasks.get(TaskState.DISPATCHED, 0) + running}",
+        f"RunningTasks:{running}",
+        f"SucceedTasks:{tasks.get(TaskState.SUCCEED, 0)}",
+        f"FailedTasks:{tasks.get(TaskState.FAILED, 0)}",
+        f"ScanFinished:{'true' if job.scan_finished else 'false'}",
+        "RunningTasks Progress:",
+        *(
+            f"{task.task_id}:{task.bytes_done}/{task.bytes_total} "
+            f"{task.objects_done}/{task.objects_total}"
+            for task in snapshot.running
+        ),
+    ]
+
+
+def totals(snapshot: Snapshot) -> list[str]:
+    """A table of objects and bytes by outcome, with speed and time below it."""
+    job = snapshot.job
+    rows = [(job.name, "objects", "bytes", "")]
+    for name, amount in _terms(snapshot).items():
+        rows.append((name, f"{amount.objects:,}", f"{amount.bytes:,}", human_bytes(amount.bytes)))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}"
+        f"  {row[3]:>{widths[3]}}".rstrip()
+        for row in rows
+    ]
+    lines.append(f"proof: {proof_words(snapshot)}")
+    lines.append(
+        f"speed: {human_bytes(snapshot.bytes_per_second)}/s, "
+        f"{snapshot.objects_per_second:,.1f} objects/s"
+    )
+    lines.append(f"time: {human_time(snapshot.elapsed)} so far, {human_eta(snapshot)} to go")
+    if job.reason:
+        lines.append(f"reason: {display(job.reason)}")
+    return lines
+
+
+def _terms(snapshot: Snapshot) -> dict[str, Tally]:
+    return {"listed": snapshot.counts.listed, **outcomes(snapshot.counts)}
+
+
+def proof_words(snapshot: Snapshot) -> str:
+    """How well the copied objects are proved to have arrived."""
+    meanings = {
+        Proof.SOURCE: "by CRC64 and the source's own checksum",
+        Proof.CRC64: "by CRC64",
+        Proof.SIZE: "by size only",
+        Proof.NONE: "not proved",
+    }
+    known = [
+        f"{snapshot.proof[level]:,} {meaning}"
+        for level, meaning in meanings.items()
+        if snapshot.proof.get(level)
+    ]
+    return ", ".join(known) or "nothing was copied"
+
+
+def stat_json(snapshots: Sequence[Snapshot]) -> dict[str, object]:
+    """The same for programs. `tasks` counts every task once; `etaSeconds` is None when unknown."""
+    return {"jobs": [_job_json(snapshot) for snapshot in snapshots]}
+
+
+def _job_json(snapshot: Snapshot) -> dict[str, object]:
+    job = snapshot.job
+    terms, seconds = _terms(snapshot), eta(snapshot)
+    return {
+        "jobName": job.name,
+        "state": job.state.value,
+        "reason": job.reason,
+        "scanFinished": job.scan_finished,
+        "tasks": {state.value: snapshot.tasks.get(state, 0) for state in TaskState},
+        "objects": {name: amount.objects for name, amount in terms.items()},
+        "bytes": {name: amount.bytes for name, amount in terms.items()},
+        "proof": {
+            level.value: snapshot.proof.get(level, 0)
+            for level in (Proof.SOURCE, Proof.CRC64, Proof.SIZE)
+        },
+        "speed": {
+            "objectsPerSecond": round(snapshot.objects_per_second, 3),
+            "bytesPerSecond": round(snapshot.bytes_per_second, 3),
+        },
+        "etaSeconds": None if seconds is None else round(seconds, 3),
+        "elapsedSeconds": round(snapshot.elapsed, 3),
+        "running": [
+            {
+                "taskId": task.task_id,
+                "worker": task.worker,
+                "objectsDone": task.objects_done,
+                "objectsTotal": task.objects_total,
+                "bytesDone": task.bytes_done,
+                "bytesTotal": task.bytes_total,
+            }
+            for task in snapshot.running
+        ],
+    }

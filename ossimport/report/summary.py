@@ -1,0 +1,118 @@
+"""What is said when a job has ended, or when its operator stops looking."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ossimport.auditlog import Highlights
+from ossimport.ledger.base import Snapshot
+from ossimport.model import JobState
+from ossimport.naming import display
+from ossimport.report.cures import cure_for
+from ossimport.report.numbers import human_bytes, human_time, outcomes
+from ossimport.report.stat import proof_words
+
+_SLOWEST = 3
+
+
+def summary_text(snapshot: Snapshot, highlights: Highlights, tree: Path) -> str:
+    """The end of a job: state, the sum, the proof, what was slow, what failed, what to do next.
+
+    `tree` is the job's directory below `master/jobs/`.
+    """
+    job, counts = snapshot.job, snapshot.counts
+    lines = [f"Job {job.name}: {job.state} after {human_time(snapshot.elapsed)}"]
+    if job.reason:
+        lines.append(f"  reason: {display(job.reason)}")
+    if job.scan_finished and not counts.listed.objects:
+        lines += _nothing_found()
+    terms = outcomes(counts)
+    objects = _equation(counts.listed.objects, {n: t.objects for n, t in terms.items()})
+    lines.append(f"  objects: {objects}")
+    sizes = _equation(counts.listed.bytes, {n: t.bytes for n, t in terms.items()})
+    lines.append(f"  bytes:   {sizes}")
+    if counts.copied.objects:
+        lines.append(f"  proof:   of {counts.copied.objects:,} copied: {proof_words(snapshot)}")
+        lines.append(f"  speed:   {_mean_speed(snapshot)}")
+    if counts.vanished.objects:
+        lines.append(
+            f"  {counts.vanished.objects:,} vanished: gone from the source between scan and copy"
+        )
+    lines += _slowest(highlights)
+    lines += _failures(highlights)
+    lines += _logs(snapshot, tree)
+    lines.append(f"  next: {_next(snapshot)}")
+    return "\n".join(lines)
+
+
+def _nothing_found() -> list[str]:
+    line = "!" * 72
+    return [
+        line,
+        "  NOTHING WAS FOUND: the source lists no object, so nothing was migrated.",
+        f"  cure: {cure_for('NothingFound')}",
+        line,
+    ]
+
+
+def _equation(listed: int, terms: Mapping[str, int]) -> str:
+    return f"{listed:,} listed = " + " + ".join(f"{n:,} {name}" for name, n in terms.items())
+
+
+def _mean_speed(snapshot: Snapshot) -> str:
+    copied, seconds = snapshot.counts.copied, max(snapshot.elapsed, 0.001)
+    return (
+        f"{human_bytes(copied.bytes)} copied, {human_bytes(copied.bytes / seconds)}/s and "
+        f"{copied.objects / seconds:,.1f} objects/s on average"
+    )
+
+
+def _slowest(highlights: Highlights) -> list[str]:
+    if not highlights.slowest:
+        return []
+    return [
+        "  slowest objects:",
+        *(
+            f"    {slow.seconds:9.3f} s  {human_bytes(slow.size):>9}  {display(slow.key)}"
+            for slow in highlights.slowest[:_SLOWEST]
+        ),
+    ]
+
+
+def _failures(highlights: Highlights) -> list[str]:
+    if not highlights.failed_by_code:
+        return []
+    lines = ["  failed objects:"]
+    if not highlights.complete:
+        lines = ["  failed objects (the first lists only; all are in the logs named below):"]
+    most_first = sorted(highlights.failed_by_code.items(), key=lambda item: -item[1].objects)
+    for code, group in most_first:
+        lines.append(f"    {group.objects:,} {code or 'without a code'}: {group.message}")
+        lines.append(f"      cure: {cure_for(code)}")
+        lines += [f"      {key}" for key in group.keys]
+        more = group.objects - len(group.keys)
+        if more:
+            lines.append(f"      ... and {more:,} more")
+    return lines
+
+
+def _logs(snapshot: Snapshot, tree: Path) -> list[str]:
+    counts = snapshot.counts
+    lines = [f"  logs: {tree}/*_tasks/*/audit.log has a line for every object"]
+    if counts.failed.objects:
+        lines.append(f"        {tree}/failed_tasks/*/error.list names what failed")
+    if counts.excluded.objects:
+        lines.append(f"        {tree}/excluded.list names what was excluded")
+    return lines
+
+
+def _next(snapshot: Snapshot) -> str:
+    job, counts = snapshot.job, snapshot.counts
+    if job.scan_finished and not counts.listed.objects:
+        return f"mend the job file, then: bash console.sh clean {job.name}; submit it again"
+    if job.state is JobState.SUCCEED:
+        return "nothing; every object listed is accounted for"
+    if job.state is JobState.FAILED:
+        return f"mend what is named above, then: bash console.sh retry {job.name}"
+    if job.state is JobState.ABORT:
+        return f"mend the reason, then: bash console.sh retry {job.name}"
+    return "bash console.sh stat shows how it goes; bash console.sh start goes on if it is stopped"
