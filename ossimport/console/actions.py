@@ -1,11 +1,11 @@
-"""What can be done to a job, without words: submit, clean, retry, look at."""
+"""What can be done to a job, without words: create, look at, retry, clean."""
 
 import time
 from pathlib import Path
 
 from ossimport.config import JobConfig, SystemConfig
-from ossimport.console.ends import abort_uploads, preflight
-from ossimport.errors import ConfigError, JobExists, JobNotFound, StorageError
+from ossimport.console.ends import abort_uploads
+from ossimport.errors import ConfigError, JobNotFound, StorageError
 from ossimport.journal import Journal
 from ossimport.ledger.base import Job, Ledger, Snapshot
 from ossimport.model import JobState, Upload
@@ -22,21 +22,27 @@ def master_dir(system: SystemConfig) -> Path:
     return system.working_dir / "master"
 
 
-def submit_job(system: SystemConfig, job: JobConfig, ledger: Ledger) -> None:
-    """Check both ends and add the job. Raises JobExists, PreflightError."""
-    if job.name in ledger.jobs() or job.name in Journal.jobs(master_dir(system)):
-        raise JobExists(
-            f"A job of the name {job.name} is there already, please clean it first:"
-            f" bash console.sh clean {job.name}"
-        )
-    preflight(system, job)
-    sealed = cluster_key(system.home).seal(job.to_json())
+def taken(system: SystemConfig, ledger: Ledger, name: str) -> bool:
+    """A job of this name is there: in the ledger, or in the journal only if Redis has lost it."""
+    return name in ledger.jobs() or name in Journal.jobs(master_dir(system))
+
+
+def taken_text(name: str) -> str:
+    """What to say then."""
+    return (
+        f"A job of the name {name} is there already, please clean it first:"
+        f" bash console.sh clean {name}"
+    )
+
+
+def create_job(system: SystemConfig, ledger: Ledger, job: JobConfig) -> None:
+    """Add the job, its settings sealed. Raises JobExists."""
     ledger.create_job(
         Job(
             name=job.name,
             created_ms=time.time_ns() // 1_000_000,
             fingerprint=job.fingerprint,
-            settings=sealed,
+            settings=cluster_key(system.home).seal(job.to_json()),
         )
     )
 

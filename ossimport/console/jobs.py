@@ -1,5 +1,6 @@
 """submit, stat, retry and clean."""
 
+import json
 from pathlib import Path
 
 import click
@@ -7,14 +8,13 @@ import click
 from ossimport import report
 from ossimport.config import JobConfig, SystemConfig, load_job
 from ossimport.console import actions
+from ossimport.console.ends import preflight
 from ossimport.console.options import default_file, with_system
 from ossimport.console.outcome import explain
-from ossimport.errors import JobError, OssImportError
+from ossimport.errors import JobError, JobExists, OssImportError
 from ossimport.ledger.base import Ledger, Snapshot
 from ossimport.model import JobState, Upload
 from ossimport.service import borrow, control
-
-NO_JOBS = "no jobs is running or finished."
 
 
 @click.command()
@@ -26,7 +26,10 @@ def submit(system: SystemConfig, cfg: Path | None) -> None:
     try:
         job = load_job_file(path, system)
         with borrow.ledger(system) as ledger:
-            actions.submit_job(system, job, ledger)
+            if actions.taken(system, ledger, job.name):
+                raise JobExists(actions.taken_text(job.name))
+            preflight(system, job)
+            actions.create_job(system, ledger, job)
     except OssImportError as error:
         keep(system, "submit.log", explain(error))
         raise
@@ -63,12 +66,12 @@ def stat(system: SystemConfig, detail: str | None, as_json: bool) -> None:
     with borrow.ledger(system) as ledger:
         found = actions.snapshots(ledger)
     if as_json:
-        click.echo(report.stat_json(found))
-    elif found:
-        click.echo(report.stat_text(found))
+        click.echo(json.dumps(report.stat_json(found)))
     else:
-        jobs_dir = actions.master_dir(system) / "jobs"
-        click.echo(f"[WARN]   List files dir not exist : {jobs_dir}/\n{NO_JOBS}")
+        if not found:
+            jobs_dir = actions.master_dir(system) / "jobs"
+            click.echo(f"[WARN]   List files dir not exist : {jobs_dir}/")
+        click.echo(report.stat_text(found))
     for hint in _hints(system, found):
         click.echo(f"Warning: {hint}", err=True)
 
@@ -91,7 +94,7 @@ def retry(system: SystemConfig, job: str | None) -> None:
     """Copy the failed objects of a job again; of all jobs, if none is named."""
     with borrow.ledger(system) as ledger:
         names = [job] if job else ledger.jobs()
-        lines = [retry_text(ledger, name) for name in names] or [NO_JOBS]
+        lines = [retry_text(ledger, name) for name in names] or [report.stat_text([])]
     click.echo("\n".join(lines))
     keep(system, "retry.log", "\n".join(lines))
 
@@ -115,7 +118,7 @@ def clean(system: SystemConfig, job: str | None) -> None:
 def _only_job(ledger: Ledger) -> str:
     names = ledger.jobs()
     if not names:
-        raise JobError(NO_JOBS)
+        raise JobError(report.stat_text([]))
     if len(names) > 1:
         raise JobError(f"There are several jobs, name one of them: {', '.join(names)}")
     return names[0]

@@ -1,0 +1,203 @@
+"""import: one job from the job file to the summary, as import.sh of the original does it.
+
+It never waits for an answer that cannot come: with --yes, with --no-input and at the end of
+standard input it decides by itself.
+"""
+
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from ossimport.config import JobConfig, SystemConfig
+from ossimport.console import actions
+from ossimport.console.ask import Manner, ask
+from ossimport.console.ends import preflight
+from ossimport.console.jobs import announce, clean_with_words, load_job_file, retry_text
+from ossimport.console.options import default_file, with_system
+from ossimport.console.outcome import DECLINED, DONE, FAILED_TASKS, INTERRUPTED, STOPPED
+from ossimport.console.services import start_service
+from ossimport.console.watch import watch
+from ossimport.errors import JobNotFound, OssImportError
+from ossimport.ledger.base import Ledger, Snapshot
+from ossimport.model import JobState
+from ossimport.service import borrow, control
+from ossimport.service.processes import wait_until
+
+RESTORED_S = 15.0  # a master restores the jobs that Redis has lost as soon as it starts
+
+
+@click.command("import")
+@click.argument("cfg", required=False, type=click.Path(path_type=Path))
+@click.option("--job", "job_file", type=click.Path(path_type=Path), help="The job file, as CFG.")
+@click.option("--yes", is_flag=True, help="Ask nothing; do what finishes the migration.")
+@click.option("--no-input", is_flag=True, help="Ask nothing; clean and retry nothing.")
+@with_system
+def import_(
+    system: SystemConfig, cfg: Path | None, job_file: Path | None, yes: bool, no_input: bool
+) -> int:
+    """Submit a job, start the service, watch until all is copied, and report."""
+    if yes and no_input:
+        raise click.UsageError("--yes and --no-input exclude each other")
+    if cfg and job_file:
+        raise click.UsageError("name one job file")
+    path = (cfg or job_file or default_file("local_job.cfg")).absolute()
+    manner = Manner.YES if yes else Manner.NO_INPUT if no_input else Manner.ASK
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # drain and say how to go on
+    return OneClick(system, load_job_file(path, system), path, manner).run()
+
+
+class OneClick:
+    """One run of `import`."""
+
+    def __init__(self, system: SystemConfig, job: JobConfig, path: Path, manner: Manner) -> None:
+        self._system = system
+        self._job = job
+        self._path = path
+        self._manner = manner
+        self._retried = False
+        self._started = control.supervisor(system) is None  # by this run, so it is ours to stop
+
+    def run(self) -> int:
+        """Do all of it and return the exit code."""
+        try:
+            start_service(self._system)
+            with borrow.ledger(self._system) as ledger:
+                code = self._run(ledger)
+        except KeyboardInterrupt:
+            return self._interrupted()
+        except OssImportError:
+            self._stop_if_started()
+            raise
+        if code != DONE:
+            self._stop_if_started()
+        elif self._wants_stop():
+            self._stop()
+        return code
+
+    def _run(self, ledger: Ledger) -> int:
+        if not self._submit(ledger):
+            return DECLINED
+        while True:
+            snapshot = watch(self._system, ledger, self._job.name)
+            if snapshot.job.state is JobState.SUCCEED:
+                click.echo("Import to oss completed.")
+                return DONE
+            if snapshot.job.state is JobState.ABORT:
+                click.echo(f"The job has stopped: {snapshot.job.reason}", err=True)
+                click.echo(self._way_on(), err=True)
+                return STOPPED
+            if not self._wants_retry():
+                return FAILED_TASKS
+            click.echo(retry_text(ledger, self._job.name))
+
+    # -- the previous job ------------------------------------------------------------------------
+
+    def _submit(self, ledger: Ledger) -> bool:
+        """Submit the job, or take up the one that is there; False if the user wants neither."""
+        taken = actions.taken(self._system, ledger, self._job.name)
+        if taken:
+            click.echo(f"Error: {actions.taken_text(self._job.name)}")
+            previous = self._previous(ledger)
+            if not self._wants_clean(previous):
+                return self._resume(ledger, previous)
+        preflight(self._system, self._job)  # before anything is destroyed
+        if taken:
+            clean_with_words(self._system, ledger, self._job.name)
+        actions.create_job(self._system, ledger, self._job)
+        announce(self._system, self._path, self._job)
+        return True
+
+    def _previous(self, ledger: Ledger) -> Snapshot | None:
+        """The job of this name; None if only its directory is there."""
+        name = self._job.name
+        wait_until(lambda: name in ledger.jobs(), RESTORED_S)
+        with suppress(JobNotFound):
+            return ledger.snapshot(name)
+        return None
+
+    def _wants_clean(self, previous: Snapshot | None) -> bool:
+        resumable = previous is not None and _is_resumable(previous)
+        if self._manner is Manner.ASK:
+            answer = self._ask("Clean the previous job")
+            if answer is not None:
+                return answer
+        if self._manner is Manner.NO_INPUT:
+            return False
+        same = previous is not None and previous.job.fingerprint == self._job.fingerprint
+        return not (resumable and same)
+
+    def _wants_resume(self, previous: Snapshot) -> bool:
+        if not _is_resumable(previous):
+            return False
+        if self._manner is Manner.ASK:
+            answer = self._ask("Resume the previous job")
+            return answer is not False
+        return True
+
+    def _resume(self, ledger: Ledger, previous: Snapshot | None) -> bool:
+        if previous is None or not self._wants_resume(previous):
+            return False
+        if previous.job.fingerprint != self._job.fingerprint:
+            click.echo(
+                "Warning: the job goes on with the settings it was submitted with; the job file"
+                " says something else now. Clean the job to use the new settings.",
+                err=True,
+            )
+        if previous.job.state is JobState.ABORT:
+            actions.retry_job(ledger, self._job.name)
+        click.echo(f"resume job:{self._job.name}")
+        return True
+
+    # -- questions -------------------------------------------------------------------------------
+
+    def _ask(self, question: str) -> bool | None:
+        """The answer; None, from then on, when nobody is there to give one."""
+        answer = ask(question)
+        if answer is None:
+            self._manner = Manner.NO_INPUT
+        return answer
+
+    def _wants_retry(self) -> bool:
+        if self._manner is Manner.ASK:
+            return bool(self._ask("Retry the failed tasks"))
+        once = self._manner is Manner.YES and not self._retried
+        self._retried = True
+        return once
+
+    def _wants_stop(self) -> bool:
+        if self._manner is Manner.ASK:
+            answer = self._ask("Stop import service")
+            if answer is not None:
+                return answer
+        return self._manner is Manner.YES or self._started
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        if control.stop(self._system):
+            click.echo("Stop import service completed.")
+
+    def _stop_if_started(self) -> None:
+        if self._started:
+            self._stop()
+
+    def _interrupted(self) -> int:
+        click.echo("\nInterrupted.", err=True)
+        if self._started:
+            # A second Ctrl-C ends the waiting only: the service goes on stopping in order.
+            with suppress(KeyboardInterrupt):
+                self._stop()
+        click.echo(self._way_on(), err=True)
+        return INTERRUPTED
+
+    def _way_on(self) -> str:
+        return f"To go on where it was: bash import.sh --job {self._path}"
+
+
+def _is_resumable(previous: Snapshot) -> bool:
+    """Something of it is left to do."""
+    job = previous.job
+    found_nothing = job.scan_finished and not previous.counts.listed.objects
+    return job.state is JobState.RUNNING or not (job.state is JobState.SUCCEED or found_nothing)
