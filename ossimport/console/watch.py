@@ -16,7 +16,8 @@ from ossimport.errors import LedgerUnavailable, ServiceError
 from ossimport.journal import Journal
 from ossimport.ledger.base import ConsoleLedger, Snapshot
 from ossimport.model import JobState
-from ossimport.report import live, progress_line, stat_text, summary_text
+from ossimport.report import progress_line, stat_text, summary_text
+from ossimport.report.terminal import live
 from ossimport.service import control
 
 LOOK_S = 0.2
