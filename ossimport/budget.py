@@ -25,11 +25,10 @@ class Budget:
         try:
             await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
+            if not future.cancelled():
                 self.give(amount)  # granted in the very moment of the cancellation
             else:
-                self._waiting.remove((amount, future))
-                self._grant()
+                self._grant()  # those behind may fit now
             raise
 
     def give(self, amount: int) -> None:
@@ -41,8 +40,11 @@ class Budget:
         return self._held == 0 or self._held + amount <= self._limit
 
     def _grant(self) -> None:
-        while self._waiting and self._fits(self._waiting[0][0]):
-            amount, future = self._waiting.popleft()
-            if not future.done():
+        while self._waiting:
+            amount, future = self._waiting[0]
+            if not future.cancelled():
+                if not self._fits(amount):
+                    return
                 self._held += amount
                 future.set_result(None)
+            self._waiting.popleft()
