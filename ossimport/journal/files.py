@@ -157,7 +157,7 @@ def read(path: Path) -> bytes | None:
     with _explained("read", path):
         try:
             return path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
 
@@ -167,7 +167,7 @@ def read_start(path: Path, size: int = 4096) -> bytes | None:
         try:
             with path.open("rb") as file:
                 return file.read(size)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
 
@@ -176,5 +176,5 @@ def names(path: Path) -> list[str]:
     with _explained("read", path):
         try:
             return sorted(os.listdir(path))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []

@@ -186,7 +186,8 @@ class Journal:
             path = pending / name / "TASK"
             start = files.read_start(path)
             if start is None:
-                stray = set(files.names(path.parent)) <= {"TASK.new"}
+                inside = set(files.names(path.parent))
+                stray = path.parent.is_dir() and inside <= {"TASK.new"}
             else:
                 stray = texts.step_of(path, start) > self._scan.point.seq
             if stray:
