@@ -87,6 +87,8 @@ def open_ledger(url: str) -> "RedisLedger":
         return RedisLedger(_sentinel_client(url, options))
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("a Redis URL begins with redis://, rediss://, unix:// or sentinel://")
+    if url.startswith("unix://"):
+        del options["socket_keepalive"]  # of TCP; redis-py refuses it here
     return RedisLedger(Redis.from_url(url, **options))
 
 
@@ -148,7 +150,7 @@ def _sentinel_client(url: str, options: dict[str, Any]) -> "Redis":
     hosts = [(part.hostname or "", part.port or 26379) for part in parts]
     database = int(parts[-1].path.strip("/") or 0)
     # redis-py leaves its Sentinel client without types.
-    sentinel = Sentinel(hosts, **options)  # type: ignore[no-untyped-call]
+    sentinel = Sentinel(hosts, sentinel_kwargs=options, **options)  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
         query["master_name"], db=database, **_credentials(parts[0])
     )

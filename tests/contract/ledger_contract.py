@@ -272,6 +272,15 @@ class ConsoleContract:
         assert ledger.request_retry(JOB.name) == 0
         assert ledger.job(JOB.name).state is JobState.RUNNING
 
+    def test_a_job_aborted_after_its_last_object_can_be_reopened(self, ledger: Ledger) -> None:
+        ledger.plan(JOB.name, step(1, planned(1)))
+        ledger.finish_scan(JOB.name)
+        claim = take(ledger, "T1")
+        ledger.record(claim, flush(1, claim.marks, [COPIED] * 3))
+        ledger.stop_job(claim, "cannot verify")
+        assert ledger.request_retry(JOB.name) == 0
+        assert ledger.dispatch(JOB.name, 9) == ["T1"]
+
     @pytest.mark.parametrize("state", [JobState.SUCCEED, JobState.ABORT])
     def test_a_retry_changes_nothing_when_nothing_is_to_be_redone(
         self, ledger: Ledger, state: JobState
@@ -483,9 +492,9 @@ class MasterContract:
         claim = carry_out(ledger, "T1", COPIED, COPIED, FAILED)
         left = bytes([COPIED, COPIED, LEFT])
         ledger.requeue(JOB.name, planned(1), marks=left, log_size=0, objects=1, bytes_=10)
-        ledger.acknowledge(JOB.name, "", ["T1"])
         with pytest.raises(StaleClaim):
             ledger.finish(claim, TaskState.FAILED)
+        ledger.acknowledge(JOB.name, "", ["T1"])
         again = take(ledger, "T1")
         ledger.record(again, flush(1, left, [COPIED] * 3, "more"))
         assert ledger.outbox(JOB.name, 9)[-1].offset == len("T1\n")
@@ -518,12 +527,13 @@ class MasterContract:
                 proof={Proof.CRC64: had.get(Outcome.COPIED, 0)},
             )
 
-        for _ in range(3):
+        for attempt in range(3):
             restore(3, TaskState.RUNNING, marks, some)
             restore(1, TaskState.SUCCEED, b"", {Outcome.COPIED: 3})
             restore(2, TaskState.FAILED, b"", every)
             restore(4, TaskState.PENDING, bytes(3), {})
-            ledger.resume_at(JOB.name, scan, found)
+            if attempt > 0:
+                ledger.resume_at(JOB.name, scan, found)
         snapshot = ledger.snapshot(JOB.name)
         assert objects(snapshot) == {
             "listed": 17,

@@ -28,6 +28,11 @@ class Valkey:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     @property
+    def socket(self) -> Path:
+        """The Unix socket on which the server listens too."""
+        return self._folder / "valkey.sock"
+
+    @property
     def pid(self) -> int:
         return self._running().pid
 
@@ -37,7 +42,8 @@ class Valkey:
         config.touch(mode=0o600)
         config.write_text(
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\n"
-            f"dir {self._folder}\nlogfile {self._folder / 'valkey.log'}\n"
+            f"unixsocket {self.socket}\nunixsocketperm 700\ndir {self._folder}\n"
+            f"logfile {self._folder / 'valkey.log'}\n"
             "appendonly yes\nappendfsync everysec\nsave ''\nmaxmemory-policy noeviction\n"
         )
         self._process = subprocess.Popen([str(get_binary_path()), str(config)])
