@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import zstandard
+
 from ossimport import identity, manifest, planner
 from ossimport.errors import LedgerBehind, LedgerUnavailable, StorageError
 from ossimport.journal import Journal, StoredTask, rebuild
@@ -104,6 +106,8 @@ class JobDriver:
             self._settle()
         snapshot = self._ledger.snapshot(self.name)
         self._job = snapshot.job
+        if self._job.reason and self._job.state is JobState.RUNNING:
+            self._ledger.set_state(self.name, JobState.RUNNING)  # what it names is over
         busy = self._write_down()
         if self._job.state is not JobState.RUNNING:
             self._stop_scan()
@@ -308,26 +312,24 @@ class JobDriver:
         events = self._ledger.outbox(self.name, EVENTS_PER_STEP)
         if not events:
             return False
-        ended = []
         for event in events:
             self._write_event(event)
-            if event.kind == EventKind.ENDED:
-                ended.append(event.task_id)
+        self._journal.sync()
+        ended = [event.task_id for event in events if event.kind == EventKind.ENDED]
         self._ledger.acknowledge(self.name, events[-1].id, ended)
         return True
 
     def _write_event(self, event: Event) -> None:
-        host = event.worker.partition(":")[0]
         match event.kind:
             case EventKind.CLAIMED:
-                self._journal.claimed(event.task_id, host)
+                self._journal.claimed(event.task_id, event.worker)
             case EventKind.RELEASED:
                 self._journal.released(event.task_id)
             case EventKind.LOG:
-                self._journal.append(event.task_id, event.offset, event.log)
+                self._journal.append(event.task_id, event.offset, zstandard.decompress(event.log))
             case EventKind.ENDED:
                 assert event.state is not None  # noqa: S101 -- every ENDED event carries its state
-                self._journal.ended(event.task_id, host, event.state, event.offset)
+                self._journal.ended(event.task_id, event.worker, event.state, event.offset)
 
     # -- retry and close -------------------------------------------------------------------------
 
@@ -349,25 +351,28 @@ class JobDriver:
         return True
 
     def _rescan_failures(self) -> None:
-        self._ledger.rescan_failures(self.name)
         self._stop_scan()
+        self._ledger.rescan_failures(self.name)
+        self._journal.rescanned(self._ledger.scan_state(self.name))
         self._trusted = False
 
     def _requeue(self, stored: StoredTask) -> None:
-        packed = manifest.pack(stored.task.objects)
-        redo = [i for i, mark in enumerate(stored.marks) if mark == Mark.FAILED]
-        marks = bytearray(stored.marks)
-        for index in redo:
-            marks[index] = Mark.LEFT
+        objects = stored.task.objects
+        redo = [
+            info for info, mark in zip(objects, stored.marks, strict=True) if mark == Mark.FAILED
+        ]
+        planned = PlannedTask(
+            stored.task.task_id, manifest.pack(objects), len(objects), stored.task.size
+        )
         self._ledger.requeue(
             self.name,
-            PlannedTask(stored.task.task_id, packed, len(stored.task.objects), stored.task.size),
-            marks=bytes(marks),
+            planned,
+            marks=stored.retry_marks,
             log_size=stored.log_size,
             objects=len(redo),
-            bytes_=sum(stored.task.objects[index].size for index in redo),
+            bytes_=sum(info.size for info in redo),
         )
-        self._journal.requeued(stored.task.task_id)
+        self._journal.requeued(planned.task_id)
 
     def _close_job(self, snapshot: Snapshot) -> None:
         """Say how the job ended, once nothing is left to do."""

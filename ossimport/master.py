@@ -12,10 +12,11 @@ from pathlib import Path
 from ossimport import identity
 from ossimport.config import JobConfig, SystemConfig
 from ossimport.driver import JobDriver, JobPlan, Queue
-from ossimport.errors import LedgerUnavailable
+from ossimport.errors import LedgerUnavailable, ServiceError
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger
 from ossimport.ledger.redis import open_ledger
+from ossimport.model import JobState
 from ossimport.queue import Sender, make_app
 from ossimport.seal import cluster_key
 from ossimport.sources import open_source
@@ -103,7 +104,14 @@ class Master:
                 holder=self._holder,
                 clock=self._clock,
             )
-        return driver.step()
+        try:
+            return driver.step()
+        except ServiceError as exc:
+            # The disk refuses: nothing is lost, and nothing goes on until it is mended.
+            log.error("job %s waits: %s", name, exc)
+            driver.distrust()
+            self._ledger.set_state(name, JobState.RUNNING, f"waiting: {exc}")
+            return False
 
 
 def run_master(

@@ -142,3 +142,8 @@ if sys.platform != "win32":
                 else:
                     return True
             return False
+
+
+def shared_cell() -> Cell:
+    """A cell for this process and those it forks; on Windows, which forks none, for its threads."""
+    return LocalCell() if sys.platform == "win32" else SharedCell()

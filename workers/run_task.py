@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import zstandard
 
@@ -127,8 +128,9 @@ class TaskRun:
         runners = [asyncio.create_task(self._runner()) for _ in range(self._runners)]
         watch = asyncio.create_task(self._until_stopping())
         try:
-            ended = asyncio.ensure_future(asyncio.gather(*runners))
-            await asyncio.wait([ended, watch], return_when=asyncio.FIRST_COMPLETED)
+            ended: asyncio.Future[list[None]] = asyncio.gather(*runners)
+            either: set[asyncio.Future[Any]] = {ended, watch}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
                 log.info("task %s: stopping, objects in flight may finish", self._claim.task_id)
                 await asyncio.wait([ended], timeout=DRAIN_S)
@@ -204,7 +206,7 @@ class TaskRun:
         async with self._flush_lock:
             if not self._lines and not self._engine.moving:
                 return
-            text = "".join(self._lines).encode("utf-8", "surrogateescape")
+            text = "".join(self._lines).encode()
             flush = Flush(
                 number=self._flushes + 1,
                 marks=bytes(self._marks),
@@ -220,13 +222,15 @@ class TaskRun:
             self._flushes = flush.number
 
     async def _save_upload(self, index: int, info: ObjectInfo, upload: Upload | None) -> None:
-        known = self._uploads.get(index)
-        if upload is None:
-            self._uploads.pop(index, None)
-        else:
+        known = self._uploads.pop(index, None)
+        if upload is not None:
             self._uploads[index] = upload
-            if known is None or known.upload_id != upload.upload_id:
-                self._lines.append(auditlog.format_upload(index, info.key, upload, time.time()))
+        if known is None and upload is not None:
+            self._lines.append(auditlog.format_upload(index, info.key, upload, time.time()))
+        elif known is not None and upload is None:
+            word = auditlog.UPLOAD_ENDED
+            line = auditlog.format_upload(index, info.key, known, time.time(), word=word)
+            self._lines.append(line)
         await self._call(lambda: self._ledger.save_upload(self._claim, index, upload))
 
     async def _call(self, step: Callable[[], None]) -> None:

@@ -9,8 +9,6 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ossimport.seal import Sealer, cluster_key
-
 from ossimport import identity
 from ossimport.budget import Budget
 from ossimport.config import JobConfig, SystemConfig
@@ -20,8 +18,9 @@ from ossimport.errors import StaleClaim
 from ossimport.ledger.base import Claim, Held, Job, WorkerLedger
 from ossimport.ledger.redis import open_ledger
 from ossimport.model import TaskState
+from ossimport.seal import Sealer, cluster_key
 from ossimport.sources import open_source
-from ossimport.throttle import Pace
+from ossimport.throttle import Cell, bandwidth, slice_size
 from ossimport.transport import Endpoint, Transport
 from workers.run_task import LEASE_S, TaskRun
 
@@ -45,11 +44,11 @@ class Runtime:
         system: SystemConfig,
         redis_url: str,
         *,
-        pace: Pace | None,
+        throttle: Cell,
         stopping: Callable[[], bool],
     ) -> None:
         self._system = system
-        self._pace = pace
+        self._throttle = throttle
         self._stopping = stopping
         self._host = identity.host_name(standalone=not system.redis_url)
         self._worker = identity.name_of_this_process(self._host)
@@ -123,12 +122,19 @@ class Runtime:
             secret_key=config.dest.secret_key.reveal(),
             security_token=config.dest.security_token.reveal(),
             region=config.dest.region,
-            transport=Transport(max_connections=self._runners + 2, pace=self._pace),
+            transport=self._transport(),
         )
         engine = CopyEngine(
             source, dest, self._policy(config), Budget(self._share), jitter=random.random
         )
         return config, engine
+
+    def _transport(self) -> Transport:
+        connections, rate = self._runners + 2, self._system.throughput
+        if not rate:
+            return Transport(max_connections=connections)
+        pace = bandwidth(rate, self._throttle).take
+        return Transport(max_connections=connections, pace=pace, pace_slice=slice_size(rate))
 
     def _policy(self, config: JobConfig) -> CopyPolicy:
         return CopyPolicy(

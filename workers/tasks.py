@@ -13,7 +13,7 @@ from ossimport.model import TaskState
 from ossimport.queue import COPY
 from ossimport.service import redis_url, say_ready
 from ossimport.service.logs import log_to
-from ossimport.throttle import bandwidth, shared_cell
+from ossimport.throttle import shared_cell
 from workers.app import app, system
 from workers.runtime import Runtime
 
@@ -21,14 +21,13 @@ log = logging.getLogger(__name__)
 
 # Made before the fork, so that all processes of this worker have the same ones.
 _stopping = multiprocessing.RawValue("b", 0)
-_throttle = bandwidth(system.throughput, shared_cell()) if system.throughput else None
+_throttle = shared_cell()
 
 
 @functools.cache
 def _runtime() -> Runtime:
     """This process's own, made on its first task: after the fork."""
-    pace = _throttle.take if _throttle else None
-    return Runtime(system, redis_url(system), pace=pace, stopping=_is_stopping)
+    return Runtime(system, redis_url(system), throttle=_throttle, stopping=_is_stopping)
 
 
 class TaskFailed(Exception):
