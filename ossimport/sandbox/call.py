@@ -35,7 +35,7 @@ class Call:
     def received(self) -> Incoming:
         """The body on disk, closed. Only for operations that take one."""
         if self.incoming is None:
-            self.incoming = Incoming(self.store.files)
+            raise TypeError("an operation that takes no body asked for one")
         self.incoming.close()
         return self.incoming
 
@@ -64,7 +64,8 @@ class Takes(Enum):
     """What becomes of a request's body."""
 
     TEXT = auto()  # kept in memory, bounded
-    BYTES = auto()  # streamed to disk
+    OBJECT = auto()  # streamed to disk; a small one may stay in the index
+    PIECE = auto()  # streamed to disk
 
 
 class Anonymous(Enum):

@@ -6,6 +6,7 @@ and templates costs more than the whole write of a small object.
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import logging
 import re
@@ -20,6 +21,7 @@ from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
     HTTPMessageDelegate,
+    HTTPOutputError,
     HTTPServerConnectionDelegate,
     RequestStartLine,
     ResponseStartLine,
@@ -29,7 +31,7 @@ from tornado.iostream import StreamClosedError
 from ossimport.sandbox import xml
 from ossimport.sandbox.auth import Gate
 from ossimport.sandbox.call import Anonymous, Call, Operation, Takes
-from ossimport.sandbox.files import Content, Incoming
+from ossimport.sandbox.files import SMALL, Content, Incoming
 from ossimport.sandbox.refusal import Refusal
 from ossimport.sandbox.request import Answer, Request, check_names, read_request
 from ossimport.sandbox.routes import find_operation, makes_bucket
@@ -37,12 +39,9 @@ from ossimport.sandbox.store import Store
 from ossimport.sandbox.traits import http_time
 from ossimport.sandbox.uploads import Uploads
 
-MAX_BODY = 5 << 30  # bytes of a PUT, a part or an append
+_MAX_BODY = 5 << 30  # bytes of a PUT, a part or an append
 _MAX_TEXT = 8 << 20  # bytes of an XML body; 10,000 parts make about 1 MB
 _SEND_CHUNK = 256 << 10
-# A refused body up to this size is read to its end, since many clients look for the answer only
-# when they have sent everything, and find a broken connection if it is closed before.
-_MAX_DRAINED = 64 << 20
 _BODILESS = frozenset({204, 304})
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]")  # what XML cannot hold
 
@@ -100,8 +99,9 @@ class Exchange(HTTPMessageDelegate):
             self._begin(read_request(start_line, headers), length)
         except (Refusal, OSError, sqlite3.Error) as exc:
             self._refusal = self._as_refusal(exc)
-            unsent = "Expect" in headers or (length.isdecimal() and int(length) > _MAX_DRAINED)
-            if unsent:
+            # The body of a refused request is read to its end: many clients look for the answer
+            # only when they have sent everything, and find the connection broken if it is closed.
+            if "Expect" in headers or (length.isdecimal() and int(length) > _MAX_BODY):
                 self._answer_refusal(self._refusal)
 
     def _begin(self, request: Request, length: str) -> None:
@@ -114,10 +114,11 @@ class Exchange(HTTPMessageDelegate):
             sandbox.store.bucket(request.bucket)
         if not owner:
             _check_anonymous(call, operation)
-        if operation.takes is Takes.BYTES:
+        if operation.takes is not Takes.TEXT:
             if not length and "transfer-encoding" not in request.headers:
                 raise Refusal("MissingContentLength")
-            call.incoming = Incoming(sandbox.store.files)
+            small = SMALL if operation.takes is Takes.OBJECT else 0
+            call.incoming = Incoming(sandbox.store.files, small=small)
         if length.isdecimal() and int(length) > _limit(operation):
             raise _too_large(operation)
         if operation.check:
@@ -131,12 +132,12 @@ class Exchange(HTTPMessageDelegate):
         self._received += len(chunk)
         try:
             if self._received > _limit(self._operation):
-                raise _too_large(self._operation)
-            if self._call.incoming:
+                self._answer_refusal(_too_large(self._operation))
+            elif self._call.incoming:
                 self._call.incoming.write(chunk)
             else:
                 self._text.append(chunk)
-        except (Refusal, OSError) as exc:
+        except OSError as exc:
             self._refusal = self._as_refusal(exc)
             self._discard()
 
@@ -228,8 +229,13 @@ class Exchange(HTTPMessageDelegate):
                 await self._connection.write(chunk)
             self._end()
         except StreamClosedError:
-            self._sandbox.busy.discard(self)
+            _log.debug("the client of request %s went away", self._request_id)
+        except OSError as exc:  # too late for an error: what is missing must show as missing
+            self._as_refusal(exc)
+            with contextlib.suppress(HTTPOutputError):
+                self._connection.finish()
         finally:
+            self._sandbox.busy.discard(self)
             content.close()
 
     def _write_head(self, answer: Answer, length: int, body: bytes) -> None:
@@ -266,7 +272,7 @@ def _wire_name(name: str) -> str:
 
 
 def _limit(operation: Operation) -> int:
-    return MAX_BODY if operation.takes is Takes.BYTES else _MAX_TEXT
+    return _MAX_TEXT if operation.takes is Takes.TEXT else _MAX_BODY
 
 
 def _too_large(operation: Operation) -> Refusal:

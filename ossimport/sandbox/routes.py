@@ -8,9 +8,9 @@ from ossimport.sandbox.subresources import SELECTORS, UNKNOWN
 
 _SERVICE, _BUCKET, _OBJECT = "service", "bucket", "object"
 
-_PUT = Operation(writing.put_object, writing.check_put, Takes.BYTES, Anonymous.WRITE)
-_PART = Operation(multipart.upload_part, multipart.check_part, Takes.BYTES)
-_APPEND = Operation(writing.append_object, writing.check_append, Takes.BYTES)
+_PUT = Operation(writing.put_object, writing.check_put, Takes.OBJECT, Anonymous.WRITE)
+_PART = Operation(multipart.upload_part, multipart.check_part, Takes.PIECE)
+_APPEND = Operation(writing.append_object, writing.check_append, Takes.PIECE)
 
 _OPERATIONS: dict[tuple[str, str, str], Operation] = {
     (_SERVICE, "GET", ""): Operation(buckets.list_buckets),

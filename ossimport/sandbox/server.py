@@ -13,12 +13,13 @@ from tornado.netutil import bind_sockets
 
 from ossimport.errors import ServiceError
 from ossimport.sandbox.auth import Gate
-from ossimport.sandbox.exchange import MAX_BODY, Sandbox
+from ossimport.sandbox.exchange import Sandbox
 from ossimport.sandbox.refusal import Refusal
 from ossimport.sandbox.request import check_bucket
 from ossimport.sandbox.store import Bucket, Store
 
 _RECEIVE_CHUNK = 256 << 10  # bytes read at once; what one upload keeps in memory
+_ANY_SIZE = 1 << 62  # what is too large gets an answer in OSS's words, not in Tornado's
 _DRAIN_SECONDS = 1.0  # for requests under way when the sandbox is told to stop
 
 
@@ -87,9 +88,7 @@ async def _run(
         if name not in known:
             store.put_bucket(Bucket(name, int(time.time()), "private", "Standard"))
     sandbox = Sandbox(store, gate, region)
-    server = HTTPServer(
-        sandbox, chunk_size=_RECEIVE_CHUNK, max_body_size=MAX_BODY * 2, max_buffer_size=1 << 30
-    )
+    server = HTTPServer(sandbox, chunk_size=_RECEIVE_CHUNK, max_body_size=_ANY_SIZE)
     server.add_sockets(sockets)
     address, port = sockets[0].getsockname()[:2]
     host = f"[{address}]" if ":" in address else address

@@ -2,12 +2,13 @@
 
     DIR/index.sqlite3       buckets, objects, uploads, parts; only what is here counts
     DIR/index.sqlite3-wal   the index's log, while a sandbox runs or after it was killed
-    DIR/data/3f/3fa8...     data files, named at random, written once (files.py)
+    DIR/data/000001/...     data files with the bytes of larger objects, numbered, written once
 
-A write puts its bytes into a data file of its own, then one transaction of the index makes it the
-object, and only then the files that it replaced go. Killed at any point, the index and the files
-agree; what was not yet in the index is swept away at the next start. An object is a row with a list
-of pieces (file, offset, length), so that completing an upload, appending and copying move no bytes.
+A write puts its bytes into a data file of its own (small ones go into the index: files.py), then
+one transaction of the index makes it the object, and only then the files that it replaced go.
+Killed at any point, the index and the files agree; what was not yet in the index is swept away at
+the next start. An object is a row with a list of pieces (file, offset, length), so that completing
+an upload, appending and copying move no bytes.
 A file belongs to one row; `shares` counts the further rows that copies have added.
 """
 
@@ -40,6 +41,7 @@ CREATE TABLE IF NOT EXISTS parts (
     upload TEXT, number INTEGER, etag TEXT, crc64 TEXT, size INTEGER, modified INTEGER,
     pieces TEXT, PRIMARY KEY (upload, number)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bodies (id INTEGER PRIMARY KEY, body BLOB);
 CREATE TABLE IF NOT EXISTS shares (file TEXT PRIMARY KEY, others INTEGER) WITHOUT ROWID;
 """
 
@@ -105,8 +107,8 @@ class Store:
         self.directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self.files = Files(directory / "data")
             self.db = _open_index(directory / "index.sqlite3")
+            self.files = Files(directory / "data", self.db)
             self.files.sweep(self._files_in_use())
         except (OSError, sqlite3.Error) as exc:
             raise ServiceError(
@@ -137,12 +139,13 @@ class Store:
         try:
             yield owners
             ownerless = [name for name, gained in owners.items() if self._settle(name, gained)]
+            self.files.delete_bodies(ownerless)
             self.db.execute("COMMIT")
         except BaseException:
             if self.db.in_transaction:  # SQLite itself rolls back when the disk is full
                 self.db.execute("ROLLBACK")
             raise
-        self.files.remove(ownerless)
+        self.files.unlink(ownerless)
 
     def _settle(self, name: str, gained: int) -> bool:
         """Adjust the owners of a file; True when it has none left."""
@@ -243,6 +246,8 @@ class Store:
         owners.subtract(before - after)
         if shared:
             owners.update(after - before)
+        else:
+            self.files.write_offered(after - before)
         self.db.execute(
             "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
