@@ -12,7 +12,7 @@ from pathlib import Path
 from ossimport import identity
 from ossimport.config import JobConfig, SystemConfig
 from ossimport.driver import JobDriver, JobPlan, Queue
-from ossimport.errors import LedgerUnavailable, ServiceError
+from ossimport.errors import JobNotFound, LedgerUnavailable, ServiceError
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger
 from ossimport.ledger.redis import open_ledger
@@ -59,7 +59,7 @@ class Master:
                 self._restore_lost()
             names = self._ledger.jobs()
             for gone in self._drivers.keys() - set(names):
-                self._drivers.pop(gone).close()
+                self._drivers.pop(gone).close(drop=False)
             return any([self._drive(name) for name in names])
         except LedgerUnavailable as exc:
             log.warning("%s", exc)
@@ -85,6 +85,22 @@ class Master:
         self._restored = True
 
     def _drive(self, name: str) -> bool:
+        try:
+            if name not in self._drivers and self._at_rest(name):
+                return False
+            busy = self._step(name)
+            if not busy and name in self._drivers and self._at_rest(name):
+                self._drivers.pop(name).close()  # whoever cleans the job waits for the lease
+            return busy
+        except JobNotFound:
+            return False  # cleaned in this moment
+
+    def _at_rest(self, name: str) -> bool:
+        """The job has ended, and all that workers said of it is written down."""
+        ended = self._ledger.job(name).state is not JobState.RUNNING
+        return ended and not self._ledger.outbox(name, 1)
+
+    def _step(self, name: str) -> bool:
         if not self._ledger.hold_job(name, self._holder, LEASE_S):
             spare = self._drivers.pop(name, None)
             if spare is not None:
