@@ -1,5 +1,8 @@
 """monitor."""
 
+import os
+import sys
+
 import click
 
 from ossimport.config import SystemConfig
@@ -11,4 +14,6 @@ from ossimport.tracker import run_monitor
 @with_system
 def monitor(system: SystemConfig) -> None:
     """Run Flower on flowerPort until SIGTERM or Ctrl-C."""
+    if sys.platform != "win32":
+        os.nice(5)  # who looks on must not slow down who works
     run_monitor(system)

@@ -62,7 +62,7 @@ class OneClick:
     def run(self) -> int:
         """Do all of it and return the exit code."""
         try:
-            start_service(self._system)
+            start_service(self._system, flower=False)
             with borrow.ledger(self._system) as ledger:
                 code = self._run(ledger)
         except KeyboardInterrupt:

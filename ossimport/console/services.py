@@ -27,11 +27,11 @@ def stop(system: SystemConfig) -> None:
         click.echo("Import service is not running.")
 
 
-def start_service(system: SystemConfig) -> None:
+def start_service(system: SystemConfig, *, flower: bool = True) -> None:
     """Start the service if need be, and say where Flower is and what does not run."""
-    status = control.start(system)
+    status = control.start(system, flower=flower)
     click.echo("Start import service completed.")
-    if status.runs("monitor"):
+    if "monitor" in status.processes:
         click.echo(
             f"Flower: http://127.0.0.1:{system.flower_port} (user {tracker.USER}, password in"
             f" {tracker.password_file(system)})"

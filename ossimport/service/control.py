@@ -29,9 +29,11 @@ class Status:
     notes: list[str] = field(default_factory=list)
     processes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def runs(self, name: str) -> bool:
-        """The process answers."""
-        return bool(self.processes.get(name, {}).get("state") == "running")
+    @property
+    def copies(self) -> bool:
+        """All that a job needs answers; the tracker may still be on its way."""
+        needed = [process for name, process in self.processes.items() if name != "monitor"]
+        return bool(needed) and all(process["state"] == "running" for process in needed)
 
     @property
     def troubles(self) -> list[str]:
@@ -61,8 +63,10 @@ def status(system: SystemConfig) -> Status | None:
     return Status(told["state"], told["notes"], told["processes"])
 
 
-def start(system: SystemConfig) -> Status:
-    """Start the service and wait until all of it answers; one that runs already stays as it is.
+def start(system: SystemConfig, *, flower: bool = True) -> Status:
+    """Start the service and wait until all of it answers, without `flower` all but Flower.
+
+    A service that runs already stays as it is.
 
     Raises ConfigError (a port, the working directory) or ServiceError; nothing runs then.
     """
@@ -72,7 +76,7 @@ def start(system: SystemConfig) -> Status:
     with ExitStack() as undo:
         if daemon:
             undo.callback(_give_up, daemon)  # also when Ctrl-C ends the waiting
-        told = _await_running(system, daemon)
+        told = _await_answers(system, daemon, flower)
         undo.pop_all()
     return told
 
@@ -137,10 +141,12 @@ def _is_stopping(system: SystemConfig) -> bool:
     return told is not None and told.state in ("stopping", "failed", "stopped")
 
 
-def _await_running(system: SystemConfig, daemon: subprocess.Popen[bytes] | None) -> Status:
+def _await_answers(
+    system: SystemConfig, daemon: subprocess.Popen[bytes] | None, flower: bool
+) -> Status:
     while True:
         told = status(system)
-        if told and told.state == "running":
+        if told and (told.state == "running" or (told.copies and not flower)):
             return told
         if not told and (daemon is None or daemon.poll() is not None):
             raise _failure(system, daemon.pid if daemon else 0)

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from types import FrameType
 
 from ossimport.config import SystemConfig
@@ -76,21 +76,19 @@ class Supervisor:
     def _bring_up(self) -> None:
         """Start Redis, then all others at once; return when every one is ready."""
         for program in programs(self._system):
-            if program.name == "monitor" and self._notes:
-                continue
-            watched = Watched(program, self._system.working_dir, sys.stderr)
-            self._watched[program.name] = watched
-            if program.name == "redis":
-                self._watch(until=lambda: self._watched["redis"].ready)
-        self._watch(until=lambda: all(w.ready for w in self._watched.values() if not _hopeless(w)))
+            if program.name != "monitor" or not self._notes:
+                watched = Watched(program, self._system.working_dir, sys.stderr)
+                self._watched[program.name] = watched
+        self._start_up([w for w in self._watched.values() if w.program.name == "redis"])
+        self._start_up(list(self._watched.values()))
         for watched in filter(_hopeless, self._watched.values()):
             self._notes.append(f"The {watched.program.name} does not start: it {watched.trouble}.")
 
-    def _watch(self, until: Callable[[], bool]) -> None:
-        """Look after all until the condition holds; raise ServiceError if one cannot be started."""
-        while not self._stopping and not until():
-            self._look()
-            for watched in self._watched.values():
+    def _start_up(self, these: list[Watched]) -> None:
+        """Start them and wait until they are ready. Raises ServiceError if one cannot be."""
+        while not self._stopping and not all(w.ready or _hopeless(w) for w in these):
+            self._look(these)
+            for watched in these:
                 if _hopeless(watched) and not watched.program.optional:
                     raise ServiceError(
                         f"The {watched.program.name} process does not start: it {watched.trouble}."
@@ -101,14 +99,14 @@ class Supervisor:
     def _keep_up(self) -> None:
         rotate_at = time.monotonic() + ROTATE_EVERY_S
         while not self._stopping:
-            self._look()
+            self._look(self._watched.values())
             if time.monotonic() > rotate_at:
                 logs.rotate(self._system.working_dir / "logs" / "import.log")
                 rotate_at += ROTATE_EVERY_S
             time.sleep(0.1)
 
-    def _look(self) -> None:
-        for watched in self._watched.values():
+    def _look(self, these: Iterable[Watched]) -> None:
+        for watched in these:
             watched.look(time.monotonic())
         self._tell()
 
@@ -137,7 +135,7 @@ class Supervisor:
 
 
 def _hopeless(watched: Watched) -> bool:
-    return watched.early_deaths >= EARLY_DEATHS
+    return not watched.ready and watched.early_deaths >= EARLY_DEATHS
 
 
 def _port_taken(system: SystemConfig, key: str, port: int) -> Problem:
