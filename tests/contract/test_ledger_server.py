@@ -283,6 +283,16 @@ def test_a_unix_socket_serves_as_well(server: Valkey, ledger: RedisLedger) -> No
     local.close()
 
 
+def test_sentinel_leads_to_the_primary(server: Valkey, ledger: RedisLedger) -> None:
+    with valkey(watched=server) as sentinel:
+        behind = open_ledger(
+            f"sentinel://:{server.password}@127.0.0.1:1;sentinel://127.0.0.1:{sentinel.port}/0"
+            "?master_name=mymaster"
+        )
+        assert behind.jobs() == ledger.jobs() == [JOB.name]
+        behind.close()
+
+
 @pytest.mark.parametrize(
     "url", ["", "localhost:6379", "http://:s3cret@x", "sentinel://:s3cret@h:1/0"]
 )

@@ -15,12 +15,16 @@ START_S = 20.0
 
 
 class Valkey:
-    """One server with a data directory of its own: password, AOF everysec, noeviction."""
+    """One server with a data directory of its own: password, AOF everysec, noeviction.
 
-    def __init__(self, folder: Path) -> None:
+    With `watched` it is a Sentinel instead, which knows that server as "mymaster".
+    """
+
+    def __init__(self, folder: Path, watched: "Valkey | None" = None) -> None:
         self._folder = folder
+        self._watched = watched
         self._process: subprocess.Popen[bytes] | None = None
-        self.password = secrets.token_urlsafe(16)
+        self.password = secrets.token_urlsafe(16) if watched is None else ""
         self.port = _free_port()
 
     @property
@@ -40,13 +44,9 @@ class Valkey:
         """Start the server and wait until it answers."""
         config = self._folder / "valkey.conf"
         config.touch(mode=0o600)
-        config.write_text(
-            f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\n"
-            f"unixsocket {self.socket}\nunixsocketperm 700\ndir {self._folder}\n"
-            f"logfile {self._folder / 'valkey.log'}\n"
-            "appendonly yes\nappendfsync everysec\nsave ''\nmaxmemory-policy noeviction\n"
-        )
-        self._process = subprocess.Popen([str(get_binary_path()), str(config)])
+        config.write_text(self._config())
+        mode = [] if self._watched is None else ["--sentinel"]
+        self._process = subprocess.Popen([str(get_binary_path()), str(config), *mode])
         self._wait_until_it_answers()
 
     def stop(self) -> None:
@@ -66,6 +66,22 @@ class Valkey:
         self.stop()
         self.start()
 
+    def _config(self) -> str:
+        common = (
+            f"bind 127.0.0.1\nport {self.port}\ndir {self._folder}\n"
+            f"logfile {self._folder / 'valkey.log'}\n"
+        )
+        if self._watched is not None:
+            return (
+                f"{common}sentinel monitor mymaster 127.0.0.1 {self._watched.port} 1\n"
+                f"sentinel auth-pass mymaster {self._watched.password}\n"
+            )
+        return (
+            f"{common}requirepass {self.password}\n"
+            f"unixsocket {self.socket}\nunixsocketperm 700\n"
+            "appendonly yes\nappendfsync everysec\nsave ''\nmaxmemory-policy noeviction\n"
+        )
+
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             raise RuntimeError("the Valkey server does not run")
@@ -84,9 +100,10 @@ class Valkey:
         while time.monotonic() < deadline and self._running().poll() is None:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
-                    connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
+                    asks = [f"AUTH {self.password}", "PING"] if self.password else ["PING"]
+                    connection.sendall("".join(f"{ask}\r\n" for ask in asks).encode())
                     with connection.makefile("rb") as replies:
-                        if replies.readline() + replies.readline() == b"+OK\r\n+PONG\r\n":
+                        if [replies.readline() for _ in asks][-1] == b"+PONG\r\n":
                             return
             except OSError:
                 pass
@@ -97,10 +114,10 @@ class Valkey:
 
 
 @contextmanager
-def valkey() -> Iterator[Valkey]:
-    """Run a server for the length of a `with` block."""
+def valkey(*, watched: Valkey | None = None) -> Iterator[Valkey]:
+    """Run a server, or a Sentinel that watches one, for the length of a `with` block."""
     with tempfile.TemporaryDirectory(prefix="ossimport-valkey-") as folder:
-        server = Valkey(Path(folder))
+        server = Valkey(Path(folder), watched)
         server.start()
         try:
             yield server
