@@ -11,7 +11,8 @@ from ossimport.transport.pool import Pool
 from ossimport.transport.tls import ResumingContext
 from ossimport.transport.wire import Body, Endpoint, Response, encode_head
 
-_SLICE = 256 << 10  # bytes per write: what TLS encrypts, and stock asyncio copies, at once
+_SLICE = 1 << 20  # bytes of body per write
+_TLS_SLICE = 256 << 10  # is encrypted at once, into memory of its own
 
 
 class Transport:
@@ -48,7 +49,7 @@ class Transport:
         self._limits = Limits(idle_timeout, total_timeout, min_speed, keep_alive)
         self._ca_file = ca_file
         self._pace = pace
-        self._step = _SLICE if pace is None else pace_slice
+        self._pace_slice = pace_slice
         self._tls: ResumingContext | None = None
         self._pools: dict[Endpoint, Pool] = {}
         self._watches: dict[Connection, Watch] = {}
@@ -81,7 +82,7 @@ class Transport:
         A cancelled request closes its connection.
         """
         if self._pace is not None and body:
-            await asyncio.sleep(self._pace(min(len(body), self._step)))
+            await asyncio.sleep(self._pace(min(len(body), self._pace_slice)))
         pool = self._pools.get(endpoint) or self._open(endpoint)
         head = encode_head(pool.host, method, target, headers, len(body))
         connection = await pool.take()
@@ -100,6 +101,7 @@ class Transport:
             self._timer.cancel()
         for pool in self._pools.values():
             pool.close()
+        self._pools.clear()
         for connection in list(self._watches):
             connection.fail(closed(connection.endpoint))
             connection.abort()
@@ -127,7 +129,10 @@ class Transport:
         return pool
 
     def _make(self, endpoint: Endpoint) -> Connection:
-        return Connection(endpoint, pace=self._pace, step=self._step, on_lost=self._lost)
+        step = _TLS_SLICE if endpoint.scheme == "https" else _SLICE
+        if self._pace is not None:
+            step = self._pace_slice
+        return Connection(endpoint, pace=self._pace, step=step, on_lost=self._lost)
 
     def _made(self, connection: Connection) -> None:
         if self._closed:

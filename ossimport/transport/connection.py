@@ -19,7 +19,7 @@ if sys.platform == "linux":
     import fcntl
     import termios
 
-_JOIN = 16 << 10  # bytes of body up to which a copy behind the head beats a second buffer
+_JOIN = 64 << 10  # bytes of body up to which a copy behind the head beats a second buffer
 _RESCUE = 64 << 10  # bytes per read
 
 
@@ -112,16 +112,17 @@ class Connection(asyncio.Protocol):
         return cast(ssl.SSLObject | None, self._transport.get_extra_info("ssl_object"))
 
     def progress(self) -> tuple[int, bool]:
-        """(bytes moved either way for this request, whether the server has nothing left to take).
+        """(bytes moved either way for this request, whether the server has it all and is silent).
 
         The body of a large request has moved when the peer has acknowledged it: on a slow line
         the kernel's buffer alone holds minutes.
         """
         received = self._reader.received
         if not self._handed:
-            return received, True
+            return received, not received
         waiting = self._transport.get_write_buffer_size() + _unacknowledged(self._transport)
-        return received + self._handed - waiting, not waiting and not self._unsent
+        thinking = not (waiting or self._unsent or received)
+        return received + self._handed - waiting, thinking
 
     # -- called by the event loop
 

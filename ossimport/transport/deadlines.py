@@ -45,7 +45,7 @@ class Watch:
     def _restart(self, now: float) -> None:
         self._exchange = self.connection.exchanges
         self._began = self._moved_at = self._window_at = now
-        self._moved = self._window = 0
+        self._moved = self._window = self.connection.progress()[0]
 
     def _overdue(self, now: float, limits: Limits) -> str:
         if 0 < limits.total <= now - self._began:

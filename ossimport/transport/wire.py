@@ -42,8 +42,8 @@ def encode_head(
 ) -> bytes:
     """The request line and all headers. A Host among `headers` wins over `host`.
 
-    Raises ValueError for anything that would end a line early, and for headers that frame the
-    body: those are not the caller's.
+    Raises ValueError for control characters that would end a line early, for text that is not
+    encoded, and for headers that frame the body: those are not the caller's.
     """
     lines = [f"{method} {target} HTTP/1.1"]
     for name, value in headers.items():
@@ -59,12 +59,15 @@ def encode_head(
         lines.append(f"Content-Length: {body_size}")
     lines.append("\r\n")
     head = "\r\n".join(lines)
-    if " " in target or " " in method or not target.isascii():
-        raise ValueError("method or target of a request is not encoded")
     ends = len(lines)  # one behind each line but the last, which is the end of the last two
     if head.count("\r") != ends or head.count("\n") != ends or "\0" in head:
         raise ValueError("control characters in a request's method, target or headers")
-    return head.encode("latin-1")
+    if " " in target or " " in method or not target.isascii():
+        raise ValueError("method or target of a request is not encoded")
+    try:
+        return head.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError("a header of a request is not latin-1") from None  # and not in the error
 
 
 def fold_headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -1,0 +1,369 @@
+"""The transport against servers that behave: reuse, bounds, order, TLS, pace."""
+
+import asyncio
+import datetime
+import ipaddress
+import ssl
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from ossimport.errors import Transient
+from ossimport.throttle import LocalCell, bandwidth, slice_size
+from ossimport.transport import Endpoint, Transport
+from tests.servers.raw_http import LOOPS, Peer, RawServer, run_on
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+Runner = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture(params=LOOPS, name="run")
+def fixture_run(request: pytest.FixtureRequest) -> Runner:
+    return lambda main: run_on(request.param, main)
+
+
+def echo(peer: Peer) -> None:
+    """Answer every request with its own bytes."""
+    while True:
+        head, body = peer.read_request()
+        if not head:
+            return
+        answer = head + b"\r\n\r\n" + body
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer))
+        peer.send(answer)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 1 << 20, (3 << 20) + 1])
+def test_every_byte_of_the_request_arrives(run: Runner, kind: Any, size: int) -> None:
+    body = kind(bytes(i * 7 % 251 for i in range(1021)) * (size // 1021 + 1))[:size]
+
+    async def main() -> None:
+        transport = Transport()
+        response = await transport.request(
+            server.endpoint, "PUT", "/k%20k?a=b", {"X-A": "1"}, body, max_body=1 << 23
+        )
+        head, received = response.body.split(b"\r\n\r\n", 1)
+        assert received == bytes(body)
+        host = f"127.0.0.1:{server.endpoint.port}"
+        lines = [b"PUT /k%20k?a=b HTTP/1.1", b"X-A: 1", f"Host: {host}".encode()]
+        assert head.split(b"\r\n") == [*lines, b"Content-Length: %d" % size]
+        await transport.close()
+
+    with RawServer(echo) as server:
+        run(main())
+
+
+def test_head_requests_and_empty_answers_keep_the_connection(run: Runner) -> None:
+    answers = {
+        b"HEAD": b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n",
+        b"DELETE": b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"GET": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5000\r\n\r\n",
+    }
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_head():
+            peer.send(answers[head.split()[0]])
+
+    async def main() -> None:
+        transport = Transport()
+        for method, status in [("HEAD", 200), ("DELETE", 204), ("GET", 304), ("HEAD", 200)]:
+            response = await transport.request(server.endpoint, method, "/", {})
+            assert (response.status, response.body) == (status, b"")
+        await transport.close()
+
+    with RawServer(script) as server:
+        run(main())
+    assert server.connections == 1
+
+
+def test_connections_are_bounded_shared_in_order_and_used_again(run: Runner) -> None:
+    order: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_head():
+            order.append(head.split()[1])
+            barrier.wait(5)  # as many requests at once as connections, never fewer here
+            peer.send(OK)
+
+    async def main() -> None:
+        transport = Transport(max_connections=4)
+        await asyncio.gather(
+            *(transport.request(server.endpoint, "GET", f"/{i:02}", {}) for i in range(20))
+        )
+        await transport.close()
+
+    barrier = threading.Barrier(4)
+    with RawServer(script) as server:
+        run(main())
+    assert server.connections == 4
+    for start in range(0, 20, 4):
+        assert sorted(order[start : start + 4]) == [b"/%02d" % i for i in range(start, start + 4)]
+
+
+def test_the_connection_used_last_is_used_first(run: Runner) -> None:
+    served: list[int] = []
+
+    def script(peer: Peer) -> None:
+        while peer.read_head():
+            served.append(peer.number)
+            if len(served) <= 3:
+                barrier.wait(5)
+            peer.send(OK)
+
+    async def main() -> None:
+        transport = Transport()
+        await asyncio.gather(
+            *(transport.request(server.endpoint, "GET", "/", {}) for _ in range(3))
+        )
+        for _ in range(10):
+            await transport.request(server.endpoint, "GET", "/", {})
+        await transport.close()
+
+    barrier = threading.Barrier(3)
+    with RawServer(script) as server:
+        run(main())
+    assert len(set(served[3:])) == 1
+
+
+def test_a_cancelled_wait_for_a_connection_gives_its_turn_on(run: Runner) -> None:
+    def script(peer: Peer) -> None:
+        while peer.read_head():
+            reached.set()
+            release.wait(5)
+            peer.send(OK)
+
+    async def main() -> None:
+        transport = Transport(max_connections=1)
+        first, second, third, fourth = (
+            asyncio.create_task(transport.request(server.endpoint, "GET", "/", {}))
+            for _ in range(4)
+        )
+        await asyncio.to_thread(reached.wait, 5)
+        second.cancel()
+        release.set()
+        await first  # the third's turn has come in this step of the loop
+        third.cancel()
+        assert (await fourth).status == 200
+        results = await asyncio.gather(second, third, return_exceptions=True)
+        assert isinstance(results[0], asyncio.CancelledError)
+        await transport.close()
+
+    reached, release = threading.Event(), threading.Event()
+    with RawServer(script) as server:
+        run(main())
+
+
+def test_unused_connections_are_closed_after_a_while(run: Runner) -> None:
+    closed = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(OK)
+        peer.wait_closed()
+        closed.set()
+
+    async def main() -> None:
+        transport = Transport(keep_alive=0.1)
+        await transport.request(server.endpoint, "GET", "/", {})
+        assert await asyncio.to_thread(closed.wait, 5)
+        assert (await transport.request(server.endpoint, "GET", "/", {})).status == 200
+        await transport.close()
+
+    with RawServer(script) as server:
+        run(main())
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("answer", [b"Connection: close\r\n", b""])
+def test_a_connection_that_the_server_closes_is_not_used_again(run: Runner, answer: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(OK.replace(b"OK\r\n", b"OK\r\n" + answer))
+
+    async def main() -> None:
+        transport = Transport()
+        for _ in range(5):
+            assert (await transport.request(server.endpoint, "GET", "/", {})).body == b"ok"
+        await transport.close()
+
+    with RawServer(script) as server:
+        run(main())
+    assert server.connections == 5
+
+
+def test_what_cannot_be_sent_is_refused_before_a_connection_is_made(run: Runner) -> None:
+    async def main() -> None:
+        transport = Transport()
+        for target, headers in [("/\r\nX: y", {}), ("/", {"X": "1\r\nY: 2"}), ("/", {"A\n": "1"})]:
+            with pytest.raises(ValueError, match="control characters"):
+                await transport.request(server.endpoint, "GET", target, headers)
+        with pytest.raises(ValueError, match="scheme"):
+            await transport.request(Endpoint("ftp", "h", 21), "GET", "/", {})
+        await transport.close()
+
+    with RawServer(echo) as server:
+        run(main())
+    assert server.connections == 0
+
+
+class Authority:
+    """A certificate authority of our own, and a server certificate for 127.0.0.1 signed by it."""
+
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
+        root = self._certificate(name, name, key, key)
+        root = root.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        self.ca_file = folder / "ca.pem"
+        self.ca_file.write_bytes(
+            root.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        )
+        server_key = ec.generate_private_key(ec.SECP256R1())
+        server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test server")])
+        leaf = self._certificate(server_name, name, server_key, key).add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]),
+            critical=False,
+        )
+        chain = folder / "server.pem"
+        chain.write_bytes(
+            leaf.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+            + server_key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(chain)
+
+    @staticmethod
+    def _certificate(
+        subject: x509.Name,
+        issuer: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        signer: ec.EllipticCurvePrivateKey,
+    ) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC)
+        identity = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(identity, critical=False)
+        )
+
+
+async def put_over_tls(endpoint: Endpoint, body: bytes, **options: Any) -> bytes:
+    transport = Transport(**options)
+    try:
+        response = await transport.request(endpoint, "PUT", "/", {}, body, max_body=1 << 24)
+        return response.body.split(b"\r\n\r\n", 1)[1]
+    finally:
+        await transport.close()
+
+
+@pytest.mark.parametrize("size", [10, 3 << 20])
+def test_tls_works_with_an_authority_that_is_named(run: Runner, tmp_path: Path, size: int) -> None:
+    authority = Authority(tmp_path)
+    body = b"x" * size
+    with RawServer(echo, authority.context) as server:
+        assert run(put_over_tls(server.endpoint, body, ca_file=str(authority.ca_file))) == body
+
+
+def test_ssl_cert_file_names_an_authority_too(
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+    with RawServer(echo, authority.context) as server:
+        assert run(put_over_tls(server.endpoint, b"x")) == b"x"
+
+
+@pytest.mark.parametrize("why", ["unknown authority", "other address"])
+def test_tls_is_refused_to_a_server_that_is_not_who_it_says(
+    run: Runner, tmp_path: Path, why: str
+) -> None:
+    authority = Authority(tmp_path, "127.0.0.2" if why == "other address" else "127.0.0.1")
+    ca_file = str(authority.ca_file) if why == "other address" else None
+    refused = pytest.raises(Transient, match="certificate is refused")
+    with RawServer(echo, authority.context) as server, refused as caught:
+        run(put_over_tls(server.endpoint, b"secret", ca_file=ca_file))
+    assert caught.value.code == "TlsError"
+
+
+def test_a_server_that_speaks_no_tls_is_a_tls_error(run: Runner) -> None:
+    def script(peer: Peer) -> None:
+        peer.sock.recv(65536)
+        peer.send(OK)
+
+    with RawServer(script) as server, pytest.raises(Transient) as caught:
+        run(put_over_tls(server.endpoint._replace(scheme="https"), b"x"))
+    assert caught.value.code == "TlsError"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_the_second_connection_resumes_the_session_of_the_first(
+    run: Runner, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    authority = Authority(tmp_path)
+    authority.context.maximum_version = version
+    resumed: list[bool | None] = []
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        assert isinstance(peer.sock, ssl.SSLSocket)
+        resumed.append(peer.sock.session_reused)
+        peer.send(OK)  # and close
+
+    async def main() -> None:
+        transport = Transport(ca_file=str(authority.ca_file))
+        for _ in range(3):
+            await transport.request(server.endpoint, "GET", "/", {})
+        await transport.close()
+
+    with RawServer(script, authority.context) as server:
+        run(main())
+    assert resumed == [False, True, True]
+
+
+@pytest.mark.parametrize("sizes", [[3_000_000], [100_000] * 30, [4_000] * 750])
+def test_a_pace_is_kept_for_large_and_small_bodies(run: Runner, sizes: list[int]) -> None:
+    rate = 2_000_000.0
+
+    def script(peer: Peer) -> None:
+        while peer.read_request()[0]:
+            peer.send(OK)
+
+    async def main() -> float:
+        throttle = bandwidth(rate, LocalCell())
+        transport = Transport(pace=throttle.take, pace_slice=slice_size(rate))
+        work = iter(sizes)
+        began = time.monotonic()
+
+        async def copy() -> None:
+            for size in work:
+                await transport.request(server.endpoint, "PUT", "/", {}, memoryview(bytes(size)))
+
+        await asyncio.gather(*(copy() for _ in range(8)))
+        seconds = time.monotonic() - began
+        await transport.close()
+        return seconds
+
+    with RawServer(script) as server:
+        seconds = run(main())
+    assert seconds == pytest.approx(sum(sizes) / rate, rel=0.08)
+    assert seconds > sum(sizes) / rate * 0.95
