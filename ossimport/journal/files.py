@@ -20,6 +20,7 @@ _CURES = {
     errno.EPERM: "give the user that runs ossimport the right to write there (chown, chmod)",
     errno.ENOENT: "somebody removed it: stop the service and put it back, or clean the job",
     errno.ENOTDIR: "a file stands where a directory belongs: move it away",
+    errno.EEXIST: "a file stands where a directory belongs: move it away",
     errno.EISDIR: "a directory stands where a file belongs: move it away",
     errno.EMFILE: "raise the limit of open files (ulimit -n 65536), then start again",
     errno.ENFILE: "raise the limit of open files of the host (fs.file-max), then start again",
