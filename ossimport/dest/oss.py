@@ -35,7 +35,7 @@ from ossimport.transport import Endpoint, Response, Transport
 from ossimport.transport.faults import bad_response, connect_fault, exchange_fault, timed_out
 
 _CONTROL_THREADS = 8
-_CONNECT_S, _ANSWER_S = 10, 60  # of the control plane; the transport has its own
+_CONNECT_S = 10.0  # of the control plane; the transport has its own limits
 _PAGE = 1000  # the most objects that one listing request may ask for
 _PROBE = ".ossimport-check"
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
@@ -70,8 +70,13 @@ class OssDestination:
         transport: Transport,
         security_token: str = "",
         clock: Callable[[], float] = time.time,
+        control_timeout: float = 60.0,
     ) -> None:
-        """Raises Fatal for a bucket name or an endpoint that OSS cannot have."""
+        """Raises Fatal for a bucket name or an endpoint that OSS cannot have.
+
+        `control_timeout` is how many seconds the control plane waits for the next bytes of an
+        answer; completing an upload of many parts takes the service a while.
+        """
         self.limits = OSS_LIMITS
         self._bucket = bucket
         if not _BUCKET_NAME.fullmatch(bucket):
@@ -84,6 +89,7 @@ class OssDestination:
         )
         self._transport = transport
         self._clock = clock
+        self._control_timeout = control_timeout
         self._signer = SignerV4(access_key, secret_key, region, security_token)
         self._session = _ControlSession()
         self._threads = ThreadPoolExecutor(_CONTROL_THREADS, thread_name_prefix="oss-control")
@@ -94,7 +100,7 @@ class OssDestination:
                 str(endpoint),
                 bucket,
                 session=self._session,
-                connect_timeout=(_CONNECT_S, _ANSWER_S),
+                connect_timeout=(_CONNECT_S, control_timeout),
                 enable_crc=False,  # the engine compares, also where a part's CRC64 is 0
                 region=region,
                 is_path_style=path_style,
@@ -242,7 +248,7 @@ class OssDestination:
         if isinstance(exc, _BAD_ANSWER):
             fault = self._not_oss(op, key)
         elif isinstance(cause, requests.ReadTimeout):
-            fault = timed_out(self._endpoint, f"no answer within {_ANSWER_S} s")
+            fault = timed_out(self._endpoint, f"no answer within {self._control_timeout:g} s")
         elif system is not None:
             fault = connect_fault(self._endpoint, system, _CONNECT_S)
         else:

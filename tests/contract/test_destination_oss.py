@@ -14,30 +14,30 @@ from oss2.credentials import StaticCredentialsProvider
 
 from ossimport.dest.oss import OssDestination
 from ossimport.errors import Fatal, StorageError, Transient
-from ossimport.transport import Transport
+from ossimport.transport import Endpoint, Transport
 from tests.contract.destination_contract import PLAIN, DestinationContract, Subject, start
-from tests.servers.sandbox import Sandbox, sandbox
+from tests.servers.sandbox import RunningSandbox, run_sandbox
 
 _numbers = count(1)
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Sandbox]:
-    with sandbox() as running:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    with run_sandbox(tmp_path_factory.mktemp("sandbox")) as running:
         yield running
 
 
 @pytest.fixture
-def bucket(service: Sandbox) -> Iterator[Any]:
+def bucket(service: RunningSandbox) -> Iterator[Any]:
     """Stock oss2, as anybody would use it."""
     provider = StaticCredentialsProvider(service.access_key, service.secret_key)
     session = oss2.Session()
     yield oss2.Bucket(
         oss2.ProviderAuthV4(provider),
-        str(service.endpoint),
+        service.endpoint,
         service.bucket,
         session=session,
-        region="cn-hangzhou",
+        region=service.region,
     )
     session.session.close()
 
@@ -49,20 +49,20 @@ async def transport() -> AsyncIterator[Transport]:
     await transport.close()
 
 
-def open_dest(service: Sandbox, transport: Transport, **changed: Any) -> OssDestination:
+def open_dest(service: RunningSandbox, transport: Transport, **changed: Any) -> OssDestination:
     """The sandbox's bucket with the right settings, but for those that are `changed`."""
     settings = {
-        "endpoint": service.endpoint,
+        "endpoint": Endpoint("http", "127.0.0.1", service.port),
         "bucket": service.bucket,
         "access_key": service.access_key,
         "secret_key": service.secret_key,
-        "region": "cn-hangzhou",
+        "region": service.region,
     }
     return OssDestination(transport=transport, **(settings | changed))
 
 
 @pytest.fixture
-async def dest(service: Sandbox, transport: Transport) -> AsyncIterator[OssDestination]:
+async def dest(service: RunningSandbox, transport: Transport) -> AsyncIterator[OssDestination]:
     dest = open_dest(service, transport)
     yield dest
     await dest.close()
@@ -110,7 +110,7 @@ async def every_error(dest: OssDestination) -> dict[str, StorageError]:
     ],
 )
 async def test_a_wrong_setting_stops_the_job_at_every_call(
-    service: Sandbox, transport: Transport, changed: dict[str, str], code: str, cure: str
+    service: RunningSandbox, transport: Transport, changed: dict[str, str], code: str, cure: str
 ) -> None:
     dest = open_dest(service, transport, **changed)
     for op, error in (await every_error(dest)).items():
@@ -124,7 +124,7 @@ async def test_a_wrong_setting_stops_the_job_at_every_call(
 
 @pytest.mark.parametrize("off", [-16 * 60, 16 * 60])
 async def test_a_clock_that_is_off_is_told_and_worth_another_try(
-    service: Sandbox, transport: Transport, off: float
+    service: RunningSandbox, transport: Transport, off: float
 ) -> None:
     dest = open_dest(service, transport, clock=lambda: time.time() + off)
     with pytest.raises(Transient, match="set this host's clock") as caught:
@@ -134,7 +134,7 @@ async def test_a_clock_that_is_off_is_told_and_worth_another_try(
 
 
 async def test_an_upload_can_be_gone_on_with_by_another_process(
-    service: Sandbox, transport: Transport, dest: OssDestination
+    service: RunningSandbox, transport: Transport, dest: OssDestination
 ) -> None:
     upload_id, parts = await start(dest, "resumed", b"body")
     again = open_dest(service, transport)

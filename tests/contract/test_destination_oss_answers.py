@@ -6,11 +6,20 @@ Each test runs over both ways out: `put` over our transport, `start_upload` over
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from ossimport.dest.oss import OssDestination
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
@@ -48,9 +57,13 @@ def answering(answer: bytes) -> Iterator[tuple[Endpoint, list[str]]]:
         yield server.endpoint, heads
 
 
+async def finish_upload(dest: OssDestination) -> object:
+    return await dest.finish_upload("key", "id", {1: "etag"})
+
+
 async def run(endpoint: Endpoint, call: Call, bucket: str = "bucket") -> object:
-    """Make a destination, call it once, and close everything."""
-    transport = Transport()
+    """Make a destination that is soon out of patience, call it once, and close everything."""
+    transport = Transport(idle_timeout=0.2)
     dest = OssDestination(
         endpoint=endpoint,
         bucket=bucket,
@@ -59,6 +72,7 @@ async def run(endpoint: Endpoint, call: Call, bucket: str = "bucket") -> object:
         security_token=TOKEN,
         region="cn-hangzhou",
         transport=transport,
+        control_timeout=0.2,
     )
     try:
         return await call(dest)
@@ -71,7 +85,7 @@ async def failure(endpoint: Endpoint, call: Call, bucket: str = "bucket") -> Sto
     with pytest.raises(StorageError) as caught:
         await run(endpoint, call, bucket)
     error = caught.value
-    assert error.op in {"put", "start_upload", "open"}
+    assert error.op in {"put", "start_upload", "finish_upload", "open"}
     assert SECRET not in repr(error) + str(error)
     assert TOKEN not in repr(error) + str(error)
     return error
@@ -134,12 +148,33 @@ async def test_a_connection_that_breaks_is_told(call: Call) -> None:
 
 
 @both_ways
+async def test_a_server_that_says_nothing_is_not_waited_for(call: Call) -> None:
+    with RawServer(Peer.wait_closed) as server:
+        error = await failure(server.endpoint, call)
+    assert isinstance(error, Transient)
+    assert (error.code, error.key) == ("Timeout", "key")
+
+
+@pytest.mark.parametrize("call", [put, start_upload, finish_upload])
 @pytest.mark.parametrize("body", [b"", b"<html>Welcome to the hotel</html>", b"hello"])
 async def test_success_from_somebody_else_is_not_believed(call: Call, body: bytes) -> None:
     with answering(answer("200 OK", body)) as (end, _):
         error = await failure(end, call)
     assert isinstance(error, Transient)
     assert (error.code, error.key) == ("BadResponse", "key")
+
+
+async def test_the_connection_is_used_again_after_an_upload_was_finished() -> None:
+    async def twice(dest: OssDestination) -> object:
+        return [await finish_upload(dest), await finish_upload(dest)]
+
+    def script(peer: Peer) -> None:
+        while peer.read_request()[0]:
+            peer.send(answer("200 OK", b"<CompleteMultipartUploadResult/>", 'ETag: "E"'))
+
+    with RawServer(script) as server:
+        assert await run(server.endpoint, twice) == [("E", None, "")] * 2
+        assert server.connections == 1
 
 
 @both_ways
@@ -254,6 +289,44 @@ async def test_oss2_logs_no_token(caplog: pytest.LogCaptureFixture) -> None:
         assert isinstance(await failure(end, start_upload), Permanent)
     assert TOKEN in heads[0]
     assert TOKEN not in caplog.text
+
+
+def own_authority(directory: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS context for 127.0.0.1, and the file with the certificate that it needs."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    authority, chain = directory / "authority.pem", directory / "chain.pem"
+    authority.write_bytes(certificate.public_bytes(Encoding.PEM))
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    chain.write_bytes(secret + authority.read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain)
+    return context, authority
+
+
+@both_ways
+async def test_both_ways_trust_the_same_authorities(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(peer: Peer) -> None:
+        while peer.read_request()[0]:
+            peer.send(answer("503 Slow"))
+
+    context, authority = own_authority(tmp_path)
+    with RawServer(script, context) as server:
+        assert (await failure(server.endpoint, call)).code == "TlsError"
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        assert (await failure(server.endpoint, call)).code == "ServerError"
 
 
 async def test_a_slow_control_request_does_not_hold_up_the_loop() -> None:
