@@ -97,6 +97,11 @@ def mortal(last: int) -> Iterator[MortalDisk]:
         yield disk
 
 
+@pytest.fixture(autouse=True)
+def _no_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
+    MortalDisk(monkeypatch)
+
+
 def counts_of(journal: Journal) -> Found:
     """What a ledger that came up empty knows of the job after the journal was replayed."""
     ledger = MemoryLedger()
