@@ -70,18 +70,17 @@ def clean_job(system: SystemConfig, ledger: Ledger, name: str) -> list[tuple[Upl
 
     Returns the multipart uploads that could not be dropped at OSS, and why.
     """
+    if not taken(system, ledger, name):
+        raise JobNotFound(f"There is no job of the name {name}.")
     left: list[tuple[Upload, str]] = []
-    journal = Journal(master_dir(system), name)
     if name in ledger.jobs():
         ledger.set_state(name, JobState.ABORT, "being cleaned")
         # Nobody works on an Abort job: workers hand its tasks back, the master its lease.
         wait_until(lambda: ledger.hold_job(name, HOLDER, HOLD_S), LETTING_GO_S)
         wait_until(lambda: _all_idle(ledger, name), LETTING_GO_S)
         left = _drop_uploads(system, ledger, name)
-    elif name not in Journal.jobs(master_dir(system)):
-        raise JobNotFound(f"There is no job of the name {name}.")
     # In this order: a ledger that comes up without the job would be rebuilt from its journal.
-    journal.remove()
+    Journal(master_dir(system), name).remove()
     ledger.forget_job(name)
     return left
 

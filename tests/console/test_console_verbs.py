@@ -1,0 +1,194 @@
+"""The verbs while no service runs: exit codes, texts, what they leave behind."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from ossimport import __version__
+from tests.servers.installation import Installation
+
+SUPPORT = """\
+Support command:
+    submit: submit job
+    start: start import service
+    stop: stop import service
+    clean: clean old job
+    stat: stat job
+    retry: retry all failed tasks
+    version: ossimport version
+"""
+
+EMPTY_BLOCK = """\
+-------------- job stats ---------------
+---------------- job stat ------------------
+JobName:local_test
+JobState:Running
+PendingTasks:0
+DispatchedTasks:0
+RunningTasks:0
+SucceedTasks:0
+FailedTasks:0
+ScanFinished:false
+RunningTasks Progress:
+----------------------------------------
+"""
+
+
+def test_version_is_quick_and_takes_the_capitalised_verb(installation: Installation) -> None:
+    began = time.process_time(), time.monotonic()
+    answer = installation.run("Version")
+    assert answer.stdout == f"ossimport {__version__}\n"
+    assert answer.returncode == 0
+    assert time.monotonic() - began[1] < 3  # 0.06 s on an idle machine
+
+
+@pytest.mark.parametrize(
+    "wrong", [[], ["nonsense"], ["START"], ["start", "--nonsense"], ["stat", "a", "b"]]
+)
+def test_wrong_usage_prints_the_list_of_verbs(installation: Installation, wrong: list[str]) -> None:
+    answer = installation.run(*wrong)
+    assert answer.returncode == 1
+    assert SUPPORT in answer.stdout + answer.stderr
+    assert ("Error" in answer.stderr) == bool(wrong)
+    assert "Traceback" not in answer.stderr
+
+
+def test_help_lists_the_verbs_too(installation: Installation) -> None:
+    answer = installation.run("--help")
+    assert answer.returncode == 0
+    assert SUPPORT in answer.stdout
+    assert installation.run("import", "--help").returncode == 0
+
+
+def test_a_missing_sys_properties_is_named(installation: Installation) -> None:
+    answer = installation.run("stat", "--sys", "/nowhere/sys.properties")
+    assert answer.returncode == 3
+    assert "ossimport system configuration:/nowhere/sys.properties not found" in answer.stderr
+
+
+def test_all_mistakes_of_a_job_file_are_told_at_once_and_nothing_is_started(
+    installation: Installation,
+) -> None:
+    installation.write_job(srcPrefix=installation.source, destBucket="", taskObjectCountLimit="many")
+    for verb in (["submit"], ["import", "--yes"]):
+        answer = installation.run(*verb)
+        assert answer.returncode == 3
+        assert "Error: the configuration has 3 mistakes" in answer.stderr
+        for key in ("srcPrefix", "destBucket", "taskObjectCountLimit"):
+            assert f"{key}=" in answer.stderr
+        assert answer.stderr.count("cure: ") == 3
+        assert not (installation.wd / "run" / "supervisor.pid").exists()
+    assert "3 mistakes" in (installation.wd / "logs" / "submit.log").read_text()
+
+
+def test_a_job_is_submitted_looked_at_refused_twice_and_cleaned(
+    installation: Installation,
+) -> None:
+    installation.fill(1)
+    submitted = installation.run("submit")
+    assert submitted.stdout == (
+        f"submit job:{installation.job_file}\nsubmit job:local_test success!\n"
+    )
+    assert submitted.returncode == 0
+    assert (installation.wd / "logs" / "submit.log").read_text() == submitted.stdout
+
+    again = installation.run("submit", str(installation.job_file))
+    assert again.returncode == 1
+    assert "Error:" in again.stderr
+    assert "please clean it first" in again.stderr
+    assert "Error:" in (installation.wd / "logs" / "submit.log").read_text()
+
+    shown = installation.run("stat", "detail")
+    assert shown.stdout.startswith(EMPTY_BLOCK)
+    assert "Import service is not running" in shown.stderr
+    assert installation.stat()["state"] == "Running"
+
+    retried = installation.run("retry", "local_test")
+    assert retried.stdout == "None failed tasks for job:local_test.\n"
+    assert (installation.wd / "logs" / "retry.log").read_text() == retried.stdout
+
+    cleaned = installation.run("clean", "local_test")
+    assert cleaned.stdout == (
+        f"delete jobs dir:{installation.wd}/master/jobs/local_test/\n"
+        "Clean job:local_test completed.\n"
+    )
+    assert cleaned.returncode == 0
+    assert installation.pids() == {}
+
+
+def test_without_jobs_stat_retry_and_clean_say_so(installation: Installation) -> None:
+    shown = installation.run("stat")
+    assert shown.stdout == (
+        f"[WARN]   List files dir not exist : {installation.wd}/master/jobs/\n"
+        "no jobs is running or finished.\n"
+    )
+    assert shown.returncode == 0
+    assert json.loads(installation.run("stat", "--json").stdout) == {"jobs": []}
+    assert installation.run("retry").stdout == "no jobs is running or finished.\n"
+    for verb in (["clean"], ["clean", "other"], ["clean", "../../conf"], ["retry", "other"]):
+        answer = installation.run(*verb)
+        assert answer.returncode == 1
+        assert answer.stderr.startswith("Error: ")
+    assert installation.job_file.exists()
+
+
+def test_the_working_directory_is_shown_as_the_original_does_when_it_is_the_installation(
+    installation: Installation,
+) -> None:
+    installation.configure(workingDir=".")
+    installation.wd = installation.home
+    installation.fill(1)
+    assert installation.run("submit").returncode == 0
+    assert installation.run("clean").stdout.startswith("delete jobs dir:./master/jobs/local_test/")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"destSecretKey": "not-the-secret"}, ["destination", "SignatureDoesNotMatch"]),
+        ({"destAccessKey": "nobody"}, ["destination", "InvalidAccessKeyId"]),
+        ({"destBucket": "no-such-bucket"}, ["destination", "NoSuchBucket"]),
+        ({"destDomain": "http://127.0.0.1:1"}, ["destination", "127.0.0.1:1"]),
+    ],
+)
+def test_an_end_that_does_not_answer_as_configured_is_found_before_anything_is_added(
+    installation: Installation, wrong: dict[str, str], told: list[str]
+) -> None:
+    installation.fill(1)
+    installation.write_job(**wrong)
+    answer = installation.run("submit")
+    assert answer.returncode == 3
+    assert answer.stderr.startswith("Error: The destination")
+    for text in told:
+        assert text in answer.stderr
+    assert "not-the-secret" not in answer.stdout + answer.stderr
+    assert json.loads(installation.run("stat", "--json").stdout) == {"jobs": []}
+    assert installation.pids() == {}
+
+
+def test_no_secret_is_written_anywhere_in_clear(installation: Installation) -> None:
+    installation.fill(1)
+    assert installation.run("submit").returncode == 0
+    for path in installation.wd.rglob("*"):
+        if path.is_file():
+            assert b"sandbox-secret" not in path.read_bytes(), path
+
+
+def test_a_working_directory_that_cannot_be_written_is_named_with_the_cure(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.configure(workingDir="/proc/nowhere")
+    for verb in ("start", "stat", "submit"):
+        answer = installation.run(verb)
+        assert answer.returncode == 3
+        assert "workingDir=/proc/nowhere" in answer.stderr
+        assert "cannot be written" in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+
+def test_stop_of_what_never_ran_says_so(installation: Installation) -> None:
+    answer = installation.stop()
+    assert answer.stdout == "Import service is not running.\n"
+    assert answer.returncode == 0
