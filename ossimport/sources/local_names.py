@@ -8,8 +8,8 @@ import heapq
 import os
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from itertools import chain, islice, pairwise
 from pathlib import Path
 
@@ -40,10 +40,10 @@ class Directory:
         # else fail once for every name in it.
         self.device = os.stat(path + ".").st_dev
 
-        parts = _sorted_parts(path, cursor, until)
-        names = next(parts, [])
-        more = next(parts, None)
-        self._runs = None if more is None else _Runs(chain((names, more), parts), scratch)
+        with closing(_sorted_parts(path, cursor, until)) as parts:
+            names = next(parts, [])
+            more = next(parts, None)
+            self._runs = None if more is None else _Runs(chain((names, more), parts), scratch)
         self.names: Iterator[str] = self._runs.names if self._runs else iter(names)
         self._folders = self._runs.folders if self._runs else _folders(names)
 
@@ -123,7 +123,7 @@ class _Runs:
         self._file.close()
 
 
-def _sorted_parts(path: str, cursor: str, until: str) -> Iterator[list[str]]:
+def _sorted_parts(path: str, cursor: str, until: str) -> Generator[list[str], None, None]:
     with os.scandir(path) as entries:
         while names := [
             entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
