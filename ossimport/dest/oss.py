@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote_from_bytes
 from xml.etree.ElementTree import ParseError
 
@@ -80,7 +80,8 @@ class OssDestination:
         self.limits = OSS_LIMITS
         self._bucket = bucket
         if not _BUCKET_NAME.fullmatch(bucket):
-            self._unusable(f"{bucket!r} is not a bucket name. Cure: check destBucket")
+            message = f"{bucket!r} is not a bucket name. Cure: check destBucket"
+            raise Fatal(message, code="InvalidBucketName", op="open")
         path_style = _is_path_style(endpoint.host)
         self._root = f"/{bucket}/"
         self._target_root = self._root if path_style else "/"
@@ -91,7 +92,7 @@ class OssDestination:
         self._clock = clock
         self._control_timeout = control_timeout
         self._signer = SignerV4(access_key, secret_key, region, security_token)
-        self._session = _ControlSession()
+        self._session = _ControlSession(endpoint.scheme)
         self._threads = ThreadPoolExecutor(_CONTROL_THREADS, thread_name_prefix="oss-control")
         provider = StaticCredentialsProvider(access_key, secret_key, security_token)
         try:
@@ -106,7 +107,8 @@ class OssDestination:
                 is_path_style=path_style,
             )
         except oss2.exceptions.ClientError as exc:
-            self._unusable(f"oss2 refuses {endpoint}: {exc.body}. Cure: check destDomain")
+            message = f"{endpoint} is not an endpoint of OSS. Cure: check destDomain"
+            raise Fatal(message, code="InvalidEndpoint", op="open") from exc
 
     async def check(self, prefix: str = "") -> None:
         """See that the bucket can be listed and written under `prefix`; leave nothing behind."""
@@ -118,12 +120,12 @@ class OssDestination:
         headers = response.headers
         if response.status == 404 and read_refusal(404, headers, b"").code in _ABSENT:
             return None
-        self._expect_success(response, "stat", key)
+        etag = self._expect_etag(response, "stat", key)
         return ObjectInfo(
             key=key,
             size=int(headers.get("content-length", 0)),
             mtime_ns=_http_date_ns(headers.get("last-modified", "")),
-            etag=headers.get("etag", "").strip('"'),
+            etag=etag,
             crc64=_crc64_of(response),
         )
 
@@ -261,9 +263,6 @@ class OssDestination:
         fault.op, fault.key = op, key
         return fault
 
-    def _unusable(self, message: str) -> NoReturn:
-        raise Fatal(message, code="InvalidBucketName", op="open")
-
 
 _check: type[Destination] = OssDestination
 
@@ -275,8 +274,9 @@ class _ControlSession(oss2.Session):  # type: ignore[misc]  # oss2 has no types
     would take the security token to another host.
     """
 
-    def __init__(self) -> None:
-        super().__init__(adapter=_SystemTrust(pool_maxsize=_CONTROL_THREADS, max_retries=0))
+    def __init__(self, scheme: str) -> None:
+        adapter = _SystemTrust if scheme == "https" else HTTPAdapter
+        super().__init__(adapter=adapter(pool_maxsize=_CONTROL_THREADS, max_retries=0))
         self.session.trust_env = False
         self.session.get_redirect_target = lambda response: None
 
