@@ -1,0 +1,321 @@
+"""A ledger that is lost or behind is rebuilt from the journal: random histories of a job."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ossimport.errors import JobExists, JobNotFound
+from ossimport.journal import Journal, rebuild
+from ossimport.ledger.base import Claim, EventKind, Flush, Job, PlanStep, Snapshot
+from ossimport.ledger.memory import MemoryLedger
+from ossimport.manifest import unpack
+from ossimport.model import (
+    JobState,
+    Lane,
+    Mark,
+    Outcome,
+    Proof,
+    Scanned,
+    Task,
+    TaskState,
+    mark_of,
+)
+from tests.unit.journal_parts import (
+    JOB,
+    NAME,
+    WORKER,
+    MortalDisk,
+    excluded,
+    log_text,
+    make_task,
+    planned,
+    result,
+    scan_failure,
+)
+
+OPEN = (TaskState.PENDING, TaskState.DISPATCHED, TaskState.RUNNING)
+OUTCOMES = st.sampled_from([Outcome.COPIED, Outcome.SKIPPED, Outcome.FAILED, Outcome.VANISHED])
+
+
+class World:
+    """A job with its ledger, its journal and one worker, all moved by hand."""
+
+    def __init__(self, master_dir: Path) -> None:
+        self.journal = Journal(master_dir, NAME)
+        self.ledger = MemoryLedger()
+        self.ledger.create_job(JOB)
+        self.journal.open(JOB)
+        self.claims: list[Claim] = []
+        self.planned = 0
+
+    def plan(self, sizes: list[list[int]], odd: int, *, in_ledger: bool = True) -> None:
+        state = self.journal.scan_state()
+        tasks = [make_task(self.planned + i, each) for i, each in enumerate(sizes, 1)]
+        self.planned += len(tasks)
+        step = PlanStep(
+            seq=state.seq + 1,
+            lanes={0: Lane(f"after {self.planned}", "")},
+            tasks=[planned(task) for task in tasks],
+            excluded=odd,
+            excluded_bytes=5 * odd,
+            failures=[scan_failure(f"{state.seq}/{i}") for i in range(odd)],
+        )
+        entries: list[Scanned] = [excluded(f"{state.seq}-{i}") for i in range(odd)]
+        self.journal.plan(step, tasks, {0: Lane(f"after {self.planned}", "")}, entries)
+        if in_ledger:
+            self.ledger.plan(NAME, step)
+
+    def finish_scan(self) -> None:
+        self.journal.finish_scan()
+        self.ledger.finish_scan(NAME)
+
+    def claim(self) -> None:
+        for task_id in self.ledger.dispatch(NAME, 1):
+            claim = self.ledger.claim(NAME, task_id, WORKER, 30)
+            assert isinstance(claim, Claim)
+            self.claims.append(claim)
+
+    def copy(self, outcomes: list[Outcome]) -> None:
+        """The oldest claim ends one object for each outcome, and itself if none is left."""
+        if not self.claims:
+            return
+        claim = self.claims.pop(0)
+        task = Task(NAME, claim.task_id, tuple(unpack(claim.manifest)))
+        marks = bytearray(claim.marks)
+        todo = [i for i, mark in enumerate(marks) if mark == Mark.LEFT][: len(outcomes)]
+        objects: Counter[Outcome] = Counter()
+        sizes: Counter[Outcome] = Counter()
+        proof: Counter[Proof] = Counter()
+        log = b""
+        for index, outcome in zip(todo, outcomes, strict=False):
+            ended = result(outcome)
+            marks[index] = mark_of(outcome, ended.proof)
+            objects[outcome] += 1
+            sizes[outcome] += task.objects[index].size
+            proof.update([ended.proof] if outcome is Outcome.COPIED else [])
+            log += log_text(task, [outcome], first=index)
+        number = claim.flushes + 1
+        packed = zstandard.compress(log)
+        flush = Flush(number, bytes(marks), objects, sizes, proof, packed, len(log))
+        self.ledger.record(claim, flush)
+        if Mark.LEFT in marks:
+            self.claims.append(claim._replace(marks=bytes(marks), flushes=number))
+        else:
+            failed = Mark.FAILED in marks
+            self.ledger.finish(claim, TaskState.FAILED if failed else TaskState.SUCCEED)
+
+    def release(self) -> None:
+        if self.claims:
+            self.ledger.release(self.claims.pop())
+
+    def drain(self, limit: int = 10**6) -> None:
+        events = self.ledger.outbox(NAME, limit)
+        ended = []
+        for event in events:
+            if event.kind == EventKind.CLAIMED:
+                self.journal.claimed(event.task_id, event.worker)
+            elif event.kind == EventKind.RELEASED:
+                self.journal.released(event.task_id)
+            elif event.kind == EventKind.LOG:
+                text = zstandard.decompress(event.log)
+                self.journal.append(event.task_id, event.offset, text)
+            elif event.state is not None:
+                self.journal.ended(event.task_id, event.worker, event.state, event.offset)
+                ended.append(event.task_id)
+        self.journal.sync()
+        self.ledger.acknowledge(NAME, events[-1].id if events else "", ended)
+
+    def retry(self) -> None:
+        self.drain()
+        for stored in self.journal.failed_tasks():
+            self.ledger.requeue(
+                NAME,
+                planned(stored.task),
+                marks=stored.retry_marks,
+                log_size=stored.log_size,
+                objects=stored.totals.objects[Outcome.FAILED],
+                bytes_=stored.totals.bytes[Outcome.FAILED],
+            )
+            self.journal.requeued(stored.task.task_id)
+        self.ledger.rescan_failures(NAME)
+        state = self.ledger.scan_state(NAME)
+        if state.seq == self.journal.scan_state().seq:
+            self.journal.rescanned(state)
+
+    def lose_ledger(self) -> None:
+        """Redis comes up empty, and a new master reads the journal."""
+        self.journal = Journal(self.journal.root.parents[1], NAME)
+        self.ledger = MemoryLedger()
+        self.claims.clear()
+        assert rebuild(self.journal, self.ledger) == (self.journal.scan_state().seq > 0)
+
+    def look(self) -> Snapshot:
+        snapshot = self.ledger.snapshot(NAME)
+        assert snapshot.counts.left.objects >= 0
+        assert snapshot.counts.left.bytes >= 0
+        return snapshot
+
+
+ACTIONS = st.one_of(
+    st.tuples(
+        st.just("plan"),
+        st.lists(st.lists(st.integers(0, 100), min_size=1, max_size=10), max_size=3),
+        st.integers(0, 2),
+    ),
+    st.tuples(st.sampled_from(["claim", "release", "drain", "retry", "finish_scan"])),
+    st.tuples(st.just("copy"), st.lists(OUTCOMES, max_size=12)),
+    st.tuples(st.just("drain"), st.integers(1, 3)),
+    st.tuples(st.just("lose_ledger")),
+)
+HISTORIES = st.lists(ACTIONS, max_size=25)
+
+
+@contextmanager
+def a_world() -> Iterator[World]:
+    with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        MortalDisk(patch)
+        yield World(Path(directory))
+
+
+@settings(deadline=None, max_examples=50)
+@given(HISTORIES)
+def test_what_was_drained_so_far_is_in_a_rebuilt_ledger(history: list[tuple[str, ...]]) -> None:
+    with a_world() as world:
+        for name, *arguments in history:
+            getattr(world, name)(*arguments)
+        world.drain()
+        before, scan = world.look(), world.ledger.scan_state(NAME)
+        world.lose_ledger()
+        after = world.look()
+        assert after.counts == before.counts
+        assert after.proof == before.proof
+        assert sum(after.tasks[s] for s in OPEN) == sum(before.tasks[s] for s in OPEN)
+        assert after.tasks[TaskState.SUCCEED] == before.tasks[TaskState.SUCCEED]
+        assert after.tasks[TaskState.FAILED] == before.tasks[TaskState.FAILED]
+        assert world.ledger.scan_state(NAME)[:2] == scan[:2]
+        assert not rebuild(world.journal, world.ledger)
+        assert world.look().counts == after.counts
+
+
+@settings(deadline=None, max_examples=50)
+@given(HISTORIES)
+def test_a_job_whose_ledger_is_lost_still_comes_to_its_end(history: list[tuple[str, ...]]) -> None:
+    with a_world() as world:
+        for name, *arguments in history:
+            getattr(world, name)(*arguments)
+        listed = world.look().counts.listed
+        world.lose_ledger()
+        assert world.look().counts.listed == listed
+        while world.look().counts.left.objects or any(world.look().tasks[s] for s in OPEN):
+            world.claim()
+            world.copy([Outcome.COPIED] * 100)
+            world.drain()
+        counts = world.look().counts
+        world.lose_ledger()
+        assert world.look().counts == counts
+
+
+@settings(deadline=None, max_examples=50)
+@given(HISTORIES, st.integers(1, 3), st.integers(0, 2))
+def test_a_ledger_that_lacks_the_last_steps_gets_them_and_keeps_its_claims(
+    history: list[tuple[str, ...]], missing: int, odd: int
+) -> None:
+    with a_world() as world:
+        world.plan([[1, 2]], odd)
+        for name, *arguments in history:
+            getattr(world, name)(*arguments)
+        world.claim()
+        before = world.look()
+        for _ in range(missing):
+            world.plan([[3], [4]], odd, in_ledger=False)
+        world.journal = Journal(world.journal.root.parents[1], NAME)
+        assert rebuild(world.journal, world.ledger)
+        after = world.look()
+        assert after.counts.listed.objects == before.counts.listed.objects + missing * 2 * (1 + odd)
+        assert after.counts.excluded.objects == before.counts.excluded.objects + missing * odd
+        assert after.counts.failed.objects == before.counts.failed.objects + missing * odd
+        assert after.running == before.running
+        assert world.ledger.scan_state(NAME)[:2] == world.journal.scan_state()[:2]
+        for claim in world.claims:
+            world.ledger.renew(claim, 30)
+        world.plan([[5]], 0)
+        world.drain()
+        counts = world.look().counts
+        world.lose_ledger()
+        assert world.look().counts == counts
+
+
+def test_tasks_that_a_worker_held_are_pending_again(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.plan([[1, 2, 3]], 0)
+    world.claim()
+    world.copy([Outcome.COPIED])
+    world.drain()
+    world.lose_ledger()
+    (path,) = world.journal.root.rglob("TASK")
+    assert path.parent.parent.name == "pending_tasks"
+    world.claim()
+    (claim,) = world.claims
+    assert list(claim.marks) == [Mark.COPIED_CRC64, Mark.LEFT, Mark.LEFT]
+
+
+def test_an_ended_task_whose_log_lost_lines_is_copied_again_where_they_are_missing(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    world.plan([[1, 2, 3], [4]], 0)
+    world.claim()
+    world.copy([Outcome.COPIED, Outcome.FAILED, Outcome.COPIED])
+    world.drain()
+    (log,) = world.journal.root.rglob("audit.log")
+    text = log.read_bytes()
+    log.write_bytes(text[: text.index(b"\n") + 1] + b"\xff torn")
+    world.lose_ledger()
+    assert world.look().tasks[TaskState.PENDING] == 2
+    assert world.look().counts.copied.objects == 1
+    assert world.look().counts.left.objects == 3
+
+
+def test_a_lost_done_file_costs_nothing_but_reading_the_log(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.plan([[1, 2, 3]], 0)
+    world.claim()
+    world.copy([Outcome.COPIED] * 3)
+    world.drain()
+    before = world.look()
+    (done,) = world.journal.root.rglob("DONE")
+    for text in ("", "{}", '{"task": 1', "[]"):
+        done.write_text(text)
+        world.lose_ledger()
+        assert world.look().counts == before.counts
+        assert world.look().proof == before.proof
+
+
+def test_a_restored_ledger_has_the_job_with_its_settings(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.plan([[1]], 1)
+    world.finish_scan()
+    world.lose_ledger()
+    job = world.ledger.job(NAME)
+    assert job.settings == JOB.settings
+    assert (job.fingerprint, job.created_ms) == (JOB.fingerprint, JOB.created_ms)
+    assert job.scan_finished
+    assert job.state is JobState.RUNNING
+
+
+def test_an_empty_journal_and_another_job_of_the_name_are_errors(tmp_path: Path) -> None:
+    ledger = MemoryLedger()
+    with pytest.raises(JobNotFound, match="holds no job"):
+        rebuild(Journal(tmp_path, NAME), ledger)
+    world = World(tmp_path)
+    world.plan([[1]], 0)
+    ledger.create_job(Job(NAME, 1, "", b""))
+    with pytest.raises(JobExists):
+        rebuild(world.journal, ledger)
