@@ -15,6 +15,8 @@ _CURES = {
     "then retry",
     "ConnectionReset": _NETWORK,
     "DiskFull": "free space on the disk of workingDir",
+    "EIO": "the disk of the source has errors: look into dmesg, copy what can be read elsewhere",
+    "ELOOP": "mend the symbolic links on the object's path",
     "EMFILE": "allow more open files (ulimit -n 65536) and start the service again",
     "EntityTooLarge": "lower multipartUploadThreshold; OSS holds no object above 48.8 TB",
     "EntityTooSmall": "set multipartUploadPartSize to 100k or more",
@@ -24,6 +26,8 @@ _CURES = {
     "InvalidArgument": "the service refused a header: see the message, mend the object's metadata",
     "InvalidBucketName": "set destBucket to the bare name, and destDomain to the region's endpoint "
     "without it",
+    "InvalidEndpoint": "set destDomain to the endpoint of the bucket's region, as the console of "
+    "OSS shows it",
     "InvalidKey": "rename the object at the source, or set destPrefix, so that the name is 1-1023 "
     "bytes of UTF-8 without control characters and does not begin with / or \\",
     "InvalidLocale": "start ossimport with a UTF-8 locale (LANG=C.UTF-8)",
@@ -54,7 +58,14 @@ _CURES = {
     "Unmounted": "mount the source again",
     "UserDisable": "the account is disabled or in arrears: settle it with the service",
 }
-_ALIASES = {"EACCES": "AccessDenied", "EPERM": "AccessDenied", "NoSuchKey": "NotFound"}
+_ALIASES = {
+    "BadRequest": "BadResponse",
+    "EACCES": "AccessDenied",
+    "ENFILE": "EMFILE",
+    "EPERM": "AccessDenied",
+    "InvalidDigest": "ChecksumMismatch",
+    "NoSuchKey": "NotFound",
+}
 _UNKNOWN = "read the message in error.list; quote its request id to the service's support"
 
 
