@@ -541,6 +541,20 @@ def test_a_split_stays_within_its_depth(tmp_path: Path) -> None:
     assert [entry.info.key for entry in entries] == ["a/b/2", "a/c/3"]
 
 
+def test_what_was_given_away_is_not_in_the_lane_of_a_later_failure(
+    tmp_path: Path, remount: Callable[[Path], None]
+) -> None:
+    root = make(tmp_path / "root", "a/b/c/1", "a/b/c/2", "a/b/d/3", "a/e", "f")
+    scan = open_scan(root, depth=3)
+    entries = iter(scan)
+    next(entries)
+    assert scan.split() == Lane("a/b/d/", "")
+    (root / "a/b/c/2").unlink()
+    remount(root / "a")
+    (failed,) = entries
+    assert (failed.info.key, failed.rescan) == ("a/", Lane("a/b/c/1", "a/b/d/"))
+
+
 def test_nothing_is_given_away_before_the_walk_begins_or_after_it_ends(tmp_path: Path) -> None:
     make(tmp_path, "a/1", "b/2")
     scan = open_scan(tmp_path)
