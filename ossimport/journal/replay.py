@@ -71,21 +71,17 @@ class Replay:
         self.failures: dict[int, CopyResult] = {}
         self.log_size = log.rfind(b"\n") + 1  # a torn last line does not count
         # A hole, where text was lost, reads as NULs in front of the next line.
-        for line in log[: self.log_size].decode(errors="replace").split("\n"):
-            self._read(line.lstrip("\0"))
-
-    def _read(self, line: str) -> None:
-        plain = parse_plain(line)
-        if plain is not None:
-            self._settle(*plain)
-        else:
-            parsed = parse_line(line)
-            if parsed is not None and parsed.number < len(self._objects):
-                self._take(parsed)
+        text = log[: self.log_size].replace(b"\0", b"").decode(errors="replace")
+        for line in text.split("\n"):
+            plain = parse_plain(line)
+            if plain is None:
+                parsed = parse_line(line)
+                if parsed is not None and parsed.number < len(objects):
+                    self._take(parsed)
+            elif plain[0] < len(objects):
+                self._settle(*plain)
 
     def _settle(self, index: int, mark: Mark, ms: int) -> None:
-        if index >= len(self._objects):
-            return
         self.marks[index] = mark
         self._times[index] = ms
         if index in self.failures:
