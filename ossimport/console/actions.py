@@ -12,8 +12,8 @@ from ossimport.model import JobState, Upload
 from ossimport.seal import cluster_key
 from ossimport.service.processes import wait_until
 
-# A worker looks at its claim, a master at its lease, several times in this span.
-LETTING_GO_S = 40.0
+MASTER_LETS_GO_S = 20.0  # at once if it lives; else its lease runs out
+WORKERS_LET_GO_S = 10.0  # they look at their claims each 7.5 s
 HOLDER, HOLD_S = "console clean", 60.0
 
 
@@ -75,9 +75,9 @@ def clean_job(system: SystemConfig, ledger: Ledger, name: str) -> list[tuple[Upl
     left: list[tuple[Upload, str]] = []
     if name in ledger.jobs():
         ledger.set_state(name, JobState.ABORT, "being cleaned")
-        # Nobody works on an Abort job: workers hand its tasks back, the master its lease.
-        wait_until(lambda: ledger.hold_job(name, HOLDER, HOLD_S), LETTING_GO_S)
-        wait_until(lambda: _all_idle(ledger, name), LETTING_GO_S)
+        # Nobody goes on with an Abort job.
+        wait_until(lambda: ledger.hold_job(name, HOLDER, HOLD_S), MASTER_LETS_GO_S)
+        wait_until(lambda: _all_idle(ledger, name), WORKERS_LET_GO_S)
         left = _drop_uploads(system, ledger, name)
     # In this order: a ledger that comes up without the job would be rebuilt from its journal.
     Journal(master_dir(system), name).remove()

@@ -5,6 +5,7 @@ A verb's module is imported when the verb is used: `version` should not wait for
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -98,4 +99,6 @@ def _system_refused(error: OSError) -> int:
 
 def main() -> None:
     """Entry point of `ossimport` and `python -m ossimport`."""
+    # What a verb does when it is interrupted it does when it is told to end, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run())

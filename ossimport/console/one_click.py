@@ -4,7 +4,6 @@ It never waits for an answer that cannot come: with --yes, with --no-input and a
 standard input it decides by itself.
 """
 
-import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,7 +43,6 @@ def import_(
         raise click.UsageError("name one job file")
     path = (cfg or job_file or default_file("local_job.cfg")).absolute()
     manner = Manner.YES if yes else Manner.NO_INPUT if no_input else Manner.ASK
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # drain and say how to go on
     return OneClick(system, load_job_file(path, system), path, manner).run()
 
 

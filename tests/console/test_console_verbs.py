@@ -71,7 +71,9 @@ def test_a_missing_sys_properties_is_named(installation: Installation) -> None:
 def test_all_mistakes_of_a_job_file_are_told_at_once_and_nothing_is_started(
     installation: Installation,
 ) -> None:
-    installation.write_job(srcPrefix=installation.source, destBucket="", taskObjectCountLimit="many")
+    installation.write_job(
+        srcPrefix=installation.source, destBucket="", taskObjectCountLimit="many"
+    )
     for verb in (["submit"], ["import", "--yes"]):
         answer = installation.run(*verb)
         assert answer.returncode == 3
