@@ -161,6 +161,7 @@ async def test_a_server_that_says_nothing_is_not_waited_for(call: Call) -> None:
         error = await failure(server.endpoint, call)
     assert isinstance(error, Transient)
     assert (error.code, error.key) == ("Timeout", "key")
+    assert "no connection" not in str(error)  # it is there, and silent
 
 
 @pytest.mark.parametrize("call", [put, stat, start_upload, finish_upload])
