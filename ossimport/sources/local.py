@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SMALL = 1 << 20  # bytes that are read on the event loop while the disk is quick
-SLOW_S = 0.002  # seconds per small read from which on threads are worth their cost
-THREADS = 16
+SLOW_S = 0.002  # seconds per small read from which on a thread is worth its cost
+PATIENCE = 50  # of the event loop's time, one part in so many is spent on trying a slow disk again
+THREADS = (
+    64  # started when there is work for them; on a mount far away, each waits most of the time
+)
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # A pipe that has taken a file's place must not block. Windows has O_BINARY instead.
@@ -40,9 +43,9 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 class LocalSource:
     """The regular files below `root`, which ends with `/`. See `base.Source`.
 
-    Small files are read on the event loop while such reads take less than SLOW_S on average, since
-    a thread costs more than the read; everything else is read in threads. Only the bytes that were
-    asked for are in memory.
+    Small files are read on the event loop as long as such reads take less than SLOW_S on average,
+    since a thread costs more than the read; everything else is read in threads. Only the bytes that
+    were asked for are in memory.
     """
 
     def __init__(
@@ -54,7 +57,8 @@ class LocalSource:
         self._scratch = scratch
         self._flags = _FLAGS if allow_symlinks else _FLAGS | _NO_FOLLOW
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="local-source")
-        self._pace_s = 0.0  # moving average of how long a small read takes
+        self._pace_s = 0.0  # moving average of how long a small read takes on the loop
+        self._try_again = 0.0  # when the loop may read again, on the clock of time.perf_counter
 
     def check(self) -> None:
         if sys.getfilesystemencoding() != "utf-8":
@@ -85,11 +89,9 @@ class LocalSource:
         return await self._in_thread(lambda: self._stat(key))
 
     async def read(self, info: ObjectInfo, offset: int, length: int) -> Payload:
-        if length > SMALL:
-            return Payload(await self._in_thread(lambda: self._read(info, offset, length)))
-        if self._pace_s > SLOW_S:
-            return Payload(await self._in_thread(lambda: self._read_timed(info, offset, length)))
-        return Payload(self._read_timed(info, offset, length))
+        if length <= SMALL and time.perf_counter() >= self._try_again:
+            return Payload(self._read_timed(info, offset, length))
+        return Payload(await self._in_thread(lambda: self._read(info, offset, length)))
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -109,9 +111,14 @@ class LocalSource:
         return ObjectInfo(key, status.st_size, mtime_ns(status))
 
     def _read_timed(self, info: ObjectInfo, offset: int, length: int) -> bytes:
+        # Reads in threads say nothing about the disk: they also wait for the interpreter's lock.
         began = time.perf_counter()
         body = self._read(info, offset, length)
-        self._pace_s += (time.perf_counter() - began - self._pace_s) / 16
+        now = time.perf_counter()
+        self._pace_s += (now - began - self._pace_s) / 16
+        if self._pace_s > SLOW_S:
+            self._pace_s = SLOW_S
+            self._try_again = now + PATIENCE * (now - began)
         return body
 
     def _read(self, info: ObjectInfo, offset: int, length: int) -> bytes:

@@ -5,6 +5,7 @@ place is a key, or `dir//` for behind everything in `dir/` (no key of a file has
 find a place again, the directories on the way to it are listed, and nothing that lies before it.
 """
 
+import errno
 import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -130,7 +131,8 @@ class LocalScan:
 
     def _undescribed(self, key: str, exc: OSError) -> Iterator[Scanned]:
         path = self._root + key
-        if self._allow_symlinks and os.path.islink(path) and not os.path.exists(path):
+        leads_nowhere = exc.errno in GONE or exc.errno == errno.ELOOP
+        if leads_nowhere and self._allow_symlinks and os.path.islink(path):
             yield self._excluded(key, "DanglingSymlink", "the symbolic link leads nowhere")
         elif exc.errno in GONE:
             yield from self._after_vanishing()

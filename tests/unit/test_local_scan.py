@@ -6,6 +6,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -296,16 +297,24 @@ def unprivileged() -> Iterator[Path]:
         finally:
             if privileged:
                 os.seteuid(0)
-            for directory, _, _ in os.walk(root):
-                os.chmod(directory, 0o755)
-            os.chmod(root / "b", 0o755)
+            for directory in (root, root / "b"):
+                directory.chmod(0o755)
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """With the rights that the test itself has."""
+    effective = os.geteuid()
+    os.seteuid(os.getuid())
+    try:
+        yield
+    finally:
+        os.seteuid(effective)
 
 
 def set_mode(path: Path, mode: int) -> None:
-    effective = os.geteuid()
-    os.seteuid(os.getuid())
-    path.chmod(mode)
-    os.seteuid(effective)
+    with as_owner():
+        path.chmod(mode)
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o444, 0o111], ids=["none", "no search", "no list"])
@@ -333,6 +342,17 @@ def test_of_a_forbidden_directory_only_the_lanes_own_part_fails(unprivileged: Pa
     (failed,) = walk(unprivileged, Lane("b/1", "b/5"))
     assert failed.rescan == Lane("b/1", "b/5")
     assert failed.cursor == "b/5"
+
+
+def test_a_link_into_a_forbidden_directory_is_not_taken_for_a_dangling_one(
+    unprivileged: Path,
+) -> None:
+    with as_owner():
+        (unprivileged / "a" / "link").symlink_to(unprivileged / "b" / "2")
+    set_mode(unprivileged / "b", 0)
+    failed = walk(unprivileged, symlinks=True)[1]
+    assert (failed.info.key, failed.verdict) == ("a/link", Verdict.FAILED)
+    assert failed.code == "AccessDenied"
 
 
 def test_a_forbidden_root_is_fatal_and_names_the_cure(unprivileged: Path) -> None:
