@@ -121,7 +121,7 @@ class Reading:
     def _report_unknown(self, entry: Entry) -> set[str]:
         """Report a key that is not in the table; return the one that seems to be meant."""
         file, names = self._other_file
-        meant = "" if entry.key in names else self._meant(entry.key)
+        meant = self._meant(entry.key)
         if entry.key in names:
             message, cure = f"this key belongs in {file}", f"move the line to {file}"
         elif meant:

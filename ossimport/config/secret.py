@@ -18,8 +18,6 @@ class Secret:
     def __repr__(self) -> str:
         return REDACTED
 
-    __str__ = __repr__
-
     def __format__(self, spec: str) -> str:
         return REDACTED  # whatever the spec: a width or a slice must not shape the secret either
 

@@ -12,7 +12,7 @@ import pytest
 from ossimport.config import SystemConfig, load_job, load_system, load_workers
 from ossimport.errors import ConfigError, Problem
 
-SECRET = "S3cr3tS3cr3t"
+SECRET = "correcthorsebattery"
 
 LOCAL = """\
 jobName=local_test
@@ -76,6 +76,7 @@ CASES = [
     Case("destPrefix=do\x00cs/", "U+0000", "remove it", "destPrefix=docs/"),
     Case("scanThreadCount=1 # one", "not a whole number", "line of its own", "scanThreadCount=1"),
     Case("ｄestBucket=mybucket", "did you mean destBucket", "destBucket", "destBucket=mybucket"),
+    Case("ｄｅｓｔＢｕｃｋｅｔ=mybucket", "did you mean destBucket", "dest", "destBucket=mybucket"),
     # keys
     Case("destbucket=mybucket", "did you mean destBucket", "destBucket", "destBucket=mybucket"),
     Case("destBuckt=mybucket", "did you mean destBucket", "destBucket", "destBucket=mybucket"),
@@ -211,6 +212,8 @@ CASES = [
     ),
     Case("destPrefix=${file:none}", "there is no file", "create it", "destPrefix=${file:value}/"),
     Case("destPrefix=${file:.}", "cannot be read", "text file", "destPrefix=${file:value}/"),
+    Case("destBucket=${env:NO_SUCH}", "NO_SUCH is not set", "set NO_SUCH", "destBucket=${env:SET}"),
+    Case("destPrefix=${file:large}", "too large", "text file", "destPrefix=${file:value}/"),
     Case("destPrefix=${file:binary}", "not UTF-8", "text file", "destPrefix=${file:value}/"),
     Case("destPrefix=${HOME}/", "not a reference", "${env:NAME}", "destPrefix=${workingDir}/"[:11]),
     Case("destPrefix=a${env:SET", "not a reference", "${file:PATH}", "destPrefix=a${env:SET}/"),
@@ -224,6 +227,7 @@ HIDDEN = {
     "destbucket",
     "destBuckt",
     "ｄestBucket",
+    "ｄｅｓｔＢｕｃｋｅｔ",
     "colour",
     "flowerPort",
 }
@@ -266,6 +270,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "http.list").write_text("http://127.0.0.1/ a.jpg\n")
     (tmp_path / "value").write_text("value\n")
+    (tmp_path / "large").write_text("x" * (1 << 16) + "x")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     return tmp_path
 

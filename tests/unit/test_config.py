@@ -107,8 +107,8 @@ def test_an_empty_system_file_has_the_documented_defaults(home: Path) -> None:
 def test_every_value_of_the_system_file_arrives(home: Path) -> None:
     system = _system(
         home,
-        "workingDir=/w/./x\nworkerUserName=u\nworkerPassword=p w\nprivateKeyFile=${workingDir}/k\n"
-        "sshPort=23\nworkerTaskThreadNum=7\nworkerMaxThroughput(KB/s)=2\ndispatcherThreadNum=3\n"
+        "workingDir=/w/y/../x\nworkerUserName=u\nworkerPassword=p w\n"
+        "privateKeyFile=${workingDir}/k\nsshPort=23\nworkerTaskThreadNum=7\nworkerMaxThroughput(KB/s)=2\ndispatcherThreadNum=3\n"
         "workerAbortWhenUncatchedException=true\nworkerRecordMd5=True\njavaHeapMaxSize=64m\n"
         "redisUrl=redis://h\nflowerPort=1\nsandboxPort=2\nworkerProcessNum=4\n",
     )
@@ -366,6 +366,10 @@ def test_paths_on_windows_have_drives_and_slashes(path: str, message: str) -> No
 
     found = getattr(caught.value, "each", [caught.value])
     assert message in found[0].message
+
+
+def test_comments_begin_with_a_hash_or_as_in_java_with_an_exclamation_mark(home: Path) -> None:
+    assert _system(home, "# flowerPort=1\n  #x\n! flowerPort=2\n!y").flower_port is None
 
 
 # References
