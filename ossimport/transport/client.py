@@ -89,7 +89,8 @@ class Transport:
         try:
             return await connection.exchange(method, head, body, max_body)
         except Stale:
-            connection = await pool.replace(connection)
+            connection.abort()
+            connection = await pool.connect()
             return await connection.exchange(method, head, body, max_body)
         finally:
             pool.give_back(connection)

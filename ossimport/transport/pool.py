@@ -54,64 +54,13 @@ class Pool:
             if connection.reusable:
                 return connection
         try:
-            return await self._connect()
+            return await self.connect()
         except BaseException:
             self._pass_turn()
             raise
 
-    async def replace(self, stale: Connection) -> Connection:
-        """Swap a borrowed connection that was dead for a new one.
-
-        The idle ones are closed: they were used longer ago than the dead one.
-        """
-        stale.abort()
-        self.close_idle()
-        return await self._connect()
-
-    def give_back(self, connection: Connection) -> None:
-        """Return what was borrowed; unless it is reusable it is closed."""
-        if connection.reusable:
-            self._idle.append(connection)
-            if connection.exchanges == 1 and self._tls is not None and connection.tls is not None:
-                self._tls.remember(self._endpoint.host, connection.tls)
-        else:
-            connection.abort()
-        self._pass_turn()
-
-    def close_idle(self) -> None:
-        """Close the connections that nobody uses."""
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.abort()
-
-    def close(self) -> None:
-        """Turn away all who wait, and close what nobody uses."""
-        self.close_idle()
-        for turn in self._queue:
-            if not turn.done():
-                turn.set_exception(closed(self._endpoint))
-
-    async def _wait_turn(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                self._queue.remove(turn)
-            else:  # our turn came and the cancellation too
-                self._pass_turn()
-            raise
-
-    def _pass_turn(self) -> None:
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
-
-    async def _connect(self) -> Connection:
+    async def connect(self) -> Connection:
+        """A new connection, for one who has borrowed one that is dead. Raises Transient."""
         endpoint = self._endpoint
         loop = asyncio.get_running_loop()
         try:
@@ -127,3 +76,37 @@ class Pool:
             raise connect_fault(endpoint, exc, self._connect_timeout) from exc
         self._on_made(connection)
         return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Return what was borrowed; unless it is reusable it is closed."""
+        if connection.reusable:
+            self._idle.append(connection)
+            if connection.exchanges == 1 and self._tls is not None and connection.tls is not None:
+                self._tls.remember(self._endpoint.host, connection.tls)
+        else:
+            connection.abort()
+        self._pass_turn()
+
+    def close(self) -> None:
+        """Turn away all who wait."""
+        for turn in self._queue:
+            if not turn.done():
+                turn.set_exception(closed(self._endpoint))
+
+    async def _wait_turn(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # our turn came, and the cancellation too
+                self._pass_turn()
+            raise
+
+    def _pass_turn(self) -> None:
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1

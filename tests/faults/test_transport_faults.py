@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -229,6 +230,53 @@ def test_a_refusal_while_we_hold_the_body_back_is_the_answer_at_once(run: Runner
     assert response.status == 403
 
 
+def test_a_server_that_only_says_goodbye_ends_the_request_at_once(run: Runner) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.sock.shutdown(socket.SHUT_WR)  # and reads no more
+        released.wait(5)
+
+    released = threading.Event()
+    with RawServer(script) as server:
+        began = time.monotonic()
+        error = run(failure(ask(server.endpoint, "PUT", memoryview(bytes(32 << 20)))))
+        assert time.monotonic() - began < 4
+        released.set()
+    assert error.code == "ConnectionReset"
+
+
+def test_our_own_pace_is_not_the_servers_idleness(run: Runner) -> None:
+    waits = iter([0.0, 0.7, 0.0])
+    with RawServer(keeping_alive) as server:
+        request = ask(
+            server.endpoint,
+            "PUT",
+            BIG[: 3 << 16],
+            pace=lambda _: next(waits),
+            idle_timeout=0.3,
+            min_speed=1e9,
+        )
+        assert run(request).status == 200
+
+
+def test_a_server_that_reads_nothing_gets_no_more_than_buffers_hold(run: Runner) -> None:
+    def script(peer: Peer) -> None:
+        released.wait(5)
+
+    def pace(size: int) -> float:
+        offered.append(size)
+        return 0.0
+
+    offered: list[int] = []
+    released = threading.Event()
+    body = memoryview(bytes(64 << 20))
+    with RawServer(script) as server:
+        error = run(failure(ask(server.endpoint, "PUT", body, pace=pace, idle_timeout=0.3)))
+        released.set()
+    assert error.code == "Timeout"
+    assert sum(offered) < 32 << 20
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
@@ -291,20 +339,13 @@ def test_a_server_that_stalls_ends_in_a_timeout(run: Runner, stall: str) -> None
             peer.send(OK[:30] if stall == "head" else OK[:-1])
         release.wait(5)
 
-    release = socket_event()
+    release = threading.Event()
     with RawServer(script) as server:
         began = time.monotonic()
         error = run(failure(ask(server.endpoint, "PUT", BIG[: 32 << 20], idle_timeout=0.3)))
         release.set()
     assert error.code == "Timeout"
     assert 0.25 < time.monotonic() - began < 3
-
-
-def socket_event() -> Any:
-    """A threading.Event, by which a test lets its script go."""
-    import threading
-
-    return threading.Event()
 
 
 def test_a_server_that_trickles_is_ended_by_the_least_speed(run: Runner) -> None:
@@ -314,7 +355,7 @@ def test_a_server_that_trickles_is_ended_by_the_least_speed(run: Runner) -> None
         while not release.wait(0.02):
             peer.send(b"x")
 
-    release = socket_event()
+    release = threading.Event()
     with RawServer(script) as server:
         error = run(failure(ask(server.endpoint, idle_timeout=0.3, min_speed=1000)))
         assert error.code == "Timeout"
@@ -408,7 +449,7 @@ def test_a_cancelled_request_closes_its_connection_and_frees_its_place(
         assert (await transport.request(server.endpoint, "PUT", "/k", {}, b"x")).status == 200
         await transport.close()
 
-    reached, closed = socket_event(), socket_event()
+    reached, closed = threading.Event(), threading.Event()
     with RawServer(script) as server:
         run(main())
     assert server.connections == 2
@@ -434,7 +475,7 @@ def test_closing_ends_the_requests_under_way_and_those_that_wait(run: Runner) ->
             assert "closed" in str(error)
         await failure(transport.request(server.endpoint, "GET", "/k", {}))
 
-    reached = socket_event()
+    reached = threading.Event()
     with RawServer(script) as server:
         run(main())
     assert server.connections == 1

@@ -19,6 +19,8 @@ from cryptography.x509.oid import NameOID
 from ossimport.errors import Transient
 from ossimport.throttle import LocalCell, bandwidth, slice_size
 from ossimport.transport import Endpoint, Transport
+from ossimport.transport.connection import Connection
+from ossimport.transport.pool import Pool
 from tests.servers.raw_http import LOOPS, Peer, RawServer, run_on
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -160,6 +162,35 @@ def test_a_cancelled_wait_for_a_connection_gives_its_turn_on(run: Runner) -> Non
 
     reached, release = threading.Event(), threading.Event()
     with RawServer(script) as server:
+        run(main())
+
+
+def test_a_turn_that_comes_together_with_a_cancellation_is_passed_on(run: Runner) -> None:
+    async def main() -> None:
+        lost = asyncio.Event()
+        pool = Pool(
+            server.endpoint,
+            size=1,
+            connect_timeout=5.0,
+            tls=None,
+            make=lambda e: Connection(e, pace=None, step=1 << 20, on_lost=lambda _: lost.set()),
+            on_made=lambda _: None,
+        )
+        connection = await pool.take()
+        waiting = asyncio.create_task(pool.take())
+        await asyncio.sleep(0)
+        pool.give_back(connection)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        async with asyncio.timeout(5):
+            assert await pool.take() is connection
+        connection.abort()
+        pool.give_back(connection)
+        assert pool.is_unused()
+        await lost.wait()
+
+    with RawServer(echo) as server:
         run(main())
 
 
