@@ -1,9 +1,11 @@
 """Whole jobs: real server, real workers, the real protocol, read back with the stock SDK."""
 
+import json
 import os
 import random
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.installation import ROOT, Installation, installation
+from tests.servers.installation import ROOT, free_port
+from tests.servers.migration import Migration, migration
 
 pytestmark = pytest.mark.slow
 
@@ -41,19 +44,19 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def demo(home: Path) -> Iterator[Installation]:
-    with installation(home, multipartUploadThreshold="1m", multipartUploadPartSize="200k") as made:
+def demo(home: Path) -> Iterator[Migration]:
+    with migration(home, multipartUploadThreshold="1m", multipartUploadPartSize="200k") as made:
         yield made
 
 
-def fill(made: Installation, number: int, seed: int = 1) -> None:
+def fill(made: Migration, number: int, seed: int = 1) -> None:
     """So many small files, in a few directories."""
     rng = random.Random(seed)
     for index in range(number):
         made.write(f"dir{index % 7}/sub{index % 3}/file{index}", rng.randbytes(rng.randrange(3000)))
 
 
-def test_everything_arrives_whatever_it_is_called_and_however_large(demo: Installation) -> None:
+def test_everything_arrives_whatever_it_is_called_and_however_large(demo: Migration) -> None:
     fill(demo, 600)
     for name in ODD_NAMES:
         demo.write(name, name.encode())
@@ -65,18 +68,18 @@ def test_everything_arrives_whatever_it_is_called_and_however_large(demo: Instal
     (demo.source / "sparse").touch()
     os.truncate(demo.source / "sparse", 30 << 20)
 
-    out = demo.run("import", "--yes", "--job", str(demo.job_file))
+    out = demo.import_job()
 
     assert "JobState:Succeed" in out
-    demo.run("start")
+    demo.verb("start")
     assert demo.stored() == demo.sent()
-    job = demo.stat()
+    job = demo.look()
     assert job["objects"]["copied"] == len(demo.sent())
     assert job["proof"] == {"3": 0, "2": len(demo.sent()), "1": 0}
     assert demo.uploads() == []
 
 
-def test_what_cannot_arrive_is_named_and_the_rest_arrives(demo: Installation) -> None:
+def test_what_cannot_arrive_is_named_and_the_rest_arrives(demo: Migration) -> None:
     fill(demo, 50)
     demo.write(b"caf\xe9.txt", b"not UTF-8")
     demo.write("line\nbreak", b"not for XML")
@@ -86,12 +89,12 @@ def test_what_cannot_arrive_is_named_and_the_rest_arrives(demo: Installation) ->
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(demo.source / "s"))
 
-    out = demo.run("import", "--yes", "--job", str(demo.job_file), code=2)
+    out = demo.import_job(code=2)
 
     assert "JobState:Failed" in out
     assert "caf\\xe9.txt" in out
     assert "line\\nbreak" in out or "line\\x0abreak" in out
-    objects = demo.stat()["objects"]
+    objects = demo.look()["objects"]
     assert objects == {
         "listed": 56,
         "copied": 51,
@@ -101,35 +104,33 @@ def test_what_cannot_arrive_is_named_and_the_rest_arrives(demo: Installation) ->
         "excluded": 3,
         "left": 0,
     }
-    errors = [
-        path.read_text() for path in demo.home.glob("master/jobs/*/failed_tasks/*/error.list")
-    ]
+    errors = [path.read_text() for path in demo.tree.glob("failed_tasks/*/error.list")]
     assert sum(text.count("\n") for text in errors) == 2
 
 
-def test_a_second_run_skips_what_is_there(demo: Installation) -> None:
+def test_a_second_run_skips_what_is_there(demo: Migration) -> None:
     demo.job["isSkipExistFile"] = "true"
-    demo.configure()
+    demo.apply()
     fill(demo, 40)
     for path in demo.source.rglob("*"):
         os.utime(path, (1_000_000_000, 1_000_000_000))
-    demo.run("import", "--yes", "--job", str(demo.job_file))
+    demo.import_job()
     demo.write("new", b"n")
-    demo.run("import", "--yes", "--job", str(demo.job_file))
-    objects = demo.stat()["objects"]
+    demo.import_job()
+    objects = demo.look()["objects"]
     assert (objects["copied"], objects["skipped"]) == (1, 40)
 
 
-def test_a_job_that_finds_nothing_is_no_success(demo: Installation) -> None:
-    out = demo.run("import", "--yes", "--job", str(demo.job_file), code=4)
+def test_a_job_that_finds_nothing_is_no_success(demo: Migration) -> None:
+    out = demo.import_job(code=4)
     assert "JobState:Succeed" not in out
     assert "nothing" in out.lower() or "no object" in out.lower()
 
 
-def test_the_directories_are_the_originals(demo: Installation) -> None:
+def test_the_directories_are_the_originals(demo: Migration) -> None:
     demo.write("a.txt", b"hello")
-    demo.run("import", "--yes", "--job", str(demo.job_file))
-    root = demo.home / "master" / "jobs" / "local_test"
+    demo.import_job()
+    root = demo.tree
     (task,) = (root / "succeed_tasks").iterdir()
     task_id, _, host = task.name.partition("@")
     digest, _, millis = task_id.partition("_")
@@ -144,33 +145,33 @@ def test_the_directories_are_the_originals(demo: Installation) -> None:
     assert list((root / "checkpoints" / "0").glob("*.cpt"))
 
 
-def test_the_step_by_step_verbs_do_the_same(demo: Installation) -> None:
+def test_the_step_by_step_verbs_do_the_same(demo: Migration) -> None:
     fill(demo, 30)
-    assert "no jobs is running or finished." in demo.run("stat")
-    out = demo.run("submit", str(demo.job_file))
+    assert "no jobs is running or finished." in demo.verb("stat")
+    out = demo.verb("submit", str(demo.job_file))
     assert out.endswith("submit job:local_test success!\n")
-    assert "please clean it first" in demo.run("submit", str(demo.job_file), code=None)
-    assert "Start import service completed." in demo.run("start")
+    assert "please clean it first" in demo.verb("submit", str(demo.job_file), code=None)
+    assert "Start import service completed." in demo.verb("start")
     assert demo.finish()["state"] == "Succeed"
     assert demo.stored() == demo.sent()
-    assert "None failed tasks for job:local_test." in demo.run("retry")
-    assert "Stop import service completed." in demo.run("stop")
-    assert demo.stat()["objects"]["copied"] == 30
-    assert "Clean job:local_test completed." in demo.run("clean")
-    assert not (demo.home / "master" / "jobs" / "local_test").exists()
+    assert "None failed tasks for job:local_test." in demo.verb("retry")
+    assert "Stop import service completed." in demo.verb("stop")
+    assert demo.look()["objects"]["copied"] == 30
+    assert "Clean job:local_test completed." in demo.verb("clean")
+    assert not demo.tree.exists()
 
 
 def test_the_tracker_shows_every_task_behind_its_password(home: Path) -> None:
-    with installation(home, flower=True) as demo:
+    port = free_port()
+    with migration(home, {"flowerPort": port}) as demo:
         fill(demo, 60)
-        demo.run("start")
-        demo.run("submit", str(demo.job_file))
+        demo.begin_job()
         job = demo.finish()
-        url = f"http://127.0.0.1:{demo.flower_port}"
+        url = f"http://127.0.0.1:{port}"
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{url}/tasks")
-        password = (demo.home / "run" / "flower.password").read_text().strip()
-        assert (demo.home / "run" / "flower.password").stat().st_mode & 0o777 == 0o600
+        password = (demo.wd / "run" / "flower.password").read_text().strip()
+        assert (demo.wd / "run" / "flower.password").stat().st_mode & 0o777 == 0o600
         credentials = b64encode(f"ossimport:{password}".encode()).decode()
         request = urllib.request.Request(f"{url}/api/tasks")
         request.add_header("Authorization", f"Basic {credentials}")
@@ -181,14 +182,12 @@ def test_the_tracker_shows_every_task_behind_its_password(home: Path) -> None:
         assert "sandbox-secret" not in text
 
 
-def test_no_secret_is_ever_to_be_seen(demo: Installation) -> None:
+def test_no_secret_is_ever_to_be_seen(demo: Migration) -> None:
     fill(demo, 20)
-    demo.run("start")
-    demo.run("submit", str(demo.job_file))
+    demo.begin_job()
     demo.finish()
     processes = subprocess.run(["ps", "axww"], capture_output=True, text=True, check=True).stdout
-    redis = (demo.home / "run" / "redis.json").read_text()
-    password = __import__("json").loads(redis)["password"]
+    password = json.loads((demo.wd / "run" / "redis.json").read_text())["password"]
     texts = {"process list": processes, "logs": demo.logs()}
     for path in demo.home.rglob("*"):
         if path.is_file() and "conf" not in path.parts and path.stat().st_mode & 0o077:

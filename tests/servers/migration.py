@@ -1,0 +1,152 @@
+"""An installation with a job in it, watched through `stat --json` and read back with stock oss2."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import oss2
+
+from tests.servers.installation import Installation
+
+LAW = ("copied", "skipped", "failed", "vanished", "excluded", "left")
+
+
+def wait_for(holds: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Look until `holds` is true; fail with `what` if it does not become so in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+class Migration(Installation):
+    """`job` and `system` hold the settings; call `apply` after changing them."""
+
+    def __init__(self, home: Path, system: dict[str, object], job: dict[str, object]) -> None:
+        home.mkdir(exist_ok=True)
+        super().__init__(home)
+        self.system = {"workerProcessNum": 2, "workerTaskThreadNum": 20, **system}
+        self.job = job
+        self.apply()
+
+    def apply(self) -> None:
+        """Write both files anew."""
+        self.configure(**self.system)
+        self.write_job(**self.job)
+
+    def verb(self, *arguments: str, code: int | None = 0) -> str:
+        """Run a verb to its end without a terminal; check its exit code, return what it printed."""
+        done = self.run(*arguments, answers=None)
+        if code is not None:
+            assert done.returncode == code, (
+                f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done.stdout + done.stderr
+
+    def begin_job(self) -> None:
+        """Start the service and submit the job."""
+        self.verb("start")
+        self.verb("submit", str(self.job_file))
+
+    def import_job(self, code: int = 0) -> str:
+        """The one-click flow, answered with yes."""
+        return self.verb("import", "--yes", "--job", str(self.job_file), code=code)
+
+    # -- the job ---------------------------------------------------------------------------------
+
+    def look(self) -> dict[str, Any]:
+        """The one job of `stat --json`, its sums checked."""
+        job = self.stat()
+        for kind in ("objects", "bytes"):
+            sums = job[kind]
+            assert sums["listed"] == sum(sums[name] for name in LAW), sums
+            assert all(sums[name] >= 0 for name in LAW), sums
+        return job
+
+    def wait_until(self, holds: Callable[[dict[str, Any]], object], seconds: float = 90) -> Any:
+        """Look at the job until `holds` says yes; return what it saw then."""
+        last: dict[str, Any] = {}
+
+        def look() -> bool:
+            nonlocal last
+            last = self.look()
+            return bool(holds(last))
+
+        deadline = time.monotonic() + seconds
+        while not look():
+            assert time.monotonic() < deadline, f"waited {seconds} s; last seen: {last}"
+        return last
+
+    def finish(self, seconds: float = 90) -> Any:
+        """Wait for the job's end and return its last state."""
+        return self.wait_until(lambda job: job["state"] != "Running", seconds)
+
+    @property
+    def tree(self) -> Path:
+        """The job's journal."""
+        return self.wd / "master" / "jobs" / "local_test"
+
+    def forked(self, name: str) -> list[int]:
+        """Pids of the processes that a process of the service forked."""
+        parent = self.pids()[name]
+        path = Path(f"/proc/{parent}/task/{parent}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+    # -- both ends -------------------------------------------------------------------------------
+
+    def write(self, key: str | bytes, body: bytes) -> None:
+        """Put a file into the source."""
+        path = os.path.join(os.fsencode(self.source), os.fsencode(key))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(body)
+
+    def bucket(self) -> oss2.Bucket:
+        """The destination through the stock SDK."""
+        auth = oss2.AuthV4("sandbox", "sandbox-secret")
+        endpoint = f"http://127.0.0.1:{self.sandbox_port}"
+        return oss2.Bucket(auth, endpoint, "ossimport-demo", region="cn-hangzhou")
+
+    def stored(self, prefix: str = "in/") -> dict[str, str]:
+        """MD5 of every object under the prefix, read back whole, by its key behind the prefix."""
+        bucket = self.bucket()
+        keys = [info.key for info in oss2.ObjectIteratorV2(bucket, prefix=prefix)]
+        return {key.removeprefix(prefix): _md5(bucket.get_object(key).read()) for key in keys}
+
+    def sent(self) -> dict[str, str]:
+        """MD5 of every regular file of the source, by its key."""
+        paths = [path for path in self.source.rglob("*") if path.is_file()]
+        return {
+            path.relative_to(self.source).as_posix(): _md5(path.read_bytes())
+            for path in paths
+            if not path.is_symlink()
+        }
+
+    def uploads(self) -> list[str]:
+        """Multipart uploads that are left behind at the destination."""
+        return [upload.key for upload in oss2.MultipartUploadIterator(self.bucket())]
+
+    def logs(self) -> str:
+        """Everything that was logged."""
+        paths = sorted((self.wd / "logs").glob("*.log*"))
+        return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')}" for path in paths)
+
+
+def _md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+@contextmanager
+def migration(
+    home: Path, system: dict[str, object] | None = None, **job: object
+) -> Iterator[Migration]:
+    """A migration whose service is stopped at the end, whatever happens."""
+    made = Migration(home, system or {}, job)
+    try:
+        yield made
+    finally:
+        made.verb("stop", code=None)
