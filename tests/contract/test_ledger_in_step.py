@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -21,7 +22,7 @@ from hypothesis.stateful import (
 )
 from redis import Redis
 
-from ossimport.errors import LedgerError
+from ossimport.errors import LedgerError, StaleClaim
 from ossimport.ledger.base import Claim, Held, Ledger, PlannedTask, PlanStep, ScanFailure
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.ledger.redis import RedisLedger, open_ledger
@@ -32,10 +33,23 @@ from tests.servers.valkey import Valkey, valkey
 TWICE = st.booleans()
 PICK = st.integers(0, 999)
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
-MARKS = st.lists(st.sampled_from(list(Mark)), min_size=4, max_size=4)
+OUTCOMES = [mark for mark in Mark if mark is not Mark.LEFT]
+ROWS = [st.lists(st.sampled_from(kinds), min_size=4, max_size=4) for kinds in (OUTCOMES, Mark)]
+MARKS = st.one_of(ROWS)
 LEASES = st.sampled_from([60.0, 60.0, 0.0])  # a lease of 0 has expired at once
 
+FEW = 6  # tasks: the fewer there are, the more happens to each
+
 ENDED = (TaskState.SUCCEED, TaskState.FAILED)
+
+HOUSEKEEPING: list[Callable[[Ledger], object]] = [
+    lambda ledger: ledger.finish_scan(JOB.name),
+    lambda ledger: ledger.rescan_failures(JOB.name),
+    lambda ledger: ledger.request_retry(JOB.name),
+    lambda ledger: ledger.set_state(JOB.name, JobState.ABORT, "why"),
+    lambda ledger: ledger.set_state(JOB.name, JobState.RUNNING),
+    lambda ledger: ledger.set_state(JOB.name, JobState.RUNNING),
+]
 
 
 class ModelTask:
@@ -83,19 +97,28 @@ class InStep(RuleBasedStateMachine):
     def task(self, pick: int) -> ModelTask:
         return list(self.tasks.values())[pick % len(self.tasks)]
 
-    def claim_of(self, pick: int) -> tuple[int, ModelTask]:
-        """Any claim ever given; more often one of the last."""
-        index = max(0, len(self.claims) - 1 - pick % (2 + pick % len(self.claims)))
-        return index, self.tasks[self.claims[index][0].task_id]
+    def claim_of(self, pick: int) -> int:
+        """Any claim ever given; twice out of three times a live one, if there is any."""
+        live = [task.live for task in self.tasks.values() if task.live >= 0]
+        among = live if live and pick % 3 else range(len(self.claims))
+        return among[pick % len(among)]
 
-    def check_stale(self, answer: object, index: int, task: ModelTask) -> bool:
-        """A claim that is not live must be refused."""
-        if task.live != index:
-            assert getattr(answer, "__name__", "") == "StaleClaim", answer
-        return task.live == index
+    def task_of(self, index: int) -> ModelTask:
+        return self.tasks[self.claims[index][0].task_id]
+
+    def check_stale(self, answer: object, index: int) -> bool:
+        """Whether the claim is live; if not, it must have been refused."""
+        live = self.task_of(index).live == index
+        assert live or answer is StaleClaim
+        return live
 
     # -- the scan --------------------------------------------------------------------------------
 
+    @initialize()
+    def plan_some(self) -> None:
+        self.plan(3, 1, 1, False)
+
+    @precondition(lambda self: len(self.tasks) < FEW)
     @rule(count=st.integers(0, 3), found=st.integers(0, 2), gap=st.integers(0, 9), twice=TWICE)
     def plan(self, count: int, found: int, gap: int, twice: bool) -> None:
         new = [planned(len(self.tasks) + number, 4) for number in range(count)]
@@ -108,13 +131,9 @@ class InStep(RuleBasedStateMachine):
             self.seq = step.seq
             self.tasks |= {task.task_id: ModelTask(task) for task in new}
 
-    @rule(twice=TWICE)
-    def finish_scan(self, twice: bool) -> None:
-        self.same(lambda ledger, _: ledger.finish_scan(JOB.name), twice=twice)
-
-    @rule(twice=TWICE)
-    def rescan(self, twice: bool) -> None:
-        self.same(lambda ledger, _: ledger.rescan_failures(JOB.name), twice=twice)
+    @rule(what=st.sampled_from(HOUSEKEEPING), twice=TWICE)
+    def keep_house(self, what: Callable[[Ledger], object], twice: bool) -> None:
+        self.same(lambda ledger, _: what(ledger), twice=twice)
 
     # -- the master ------------------------------------------------------------------------------
 
@@ -128,7 +147,8 @@ class InStep(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(pick=PICK, twice=TWICE)
     def take_back(self, pick: int, twice: bool) -> None:
-        index, task = self.claim_of(pick)
+        index = self.claim_of(pick)
+        task = self.task_of(index)
         fences = [claim.fence for claim in self.claims[index]]
         taken = self.same(
             lambda ledger, side: ledger.take_back(JOB.name, task.plan.task_id, fences[side]),
@@ -169,14 +189,6 @@ class InStep(RuleBasedStateMachine):
         ended = [name for name, task in self.tasks.items() if task.state in ENDED][:count]
         self.same(lambda ledger, side: ledger.acknowledge(JOB.name, last[side], ended), twice=twice)
 
-    @rule(twice=TWICE)
-    def retry(self, twice: bool) -> None:
-        self.same(lambda ledger, _: ledger.request_retry(JOB.name), twice=twice)
-
-    @rule(twice=TWICE, state=st.sampled_from([JobState.RUNNING] * 3 + [JobState.ABORT]))
-    def set_state(self, twice: bool, state: JobState) -> None:
-        self.same(lambda ledger, _: ledger.set_state(JOB.name, state, "why"), twice=twice)
-
     # -- the worker ------------------------------------------------------------------------------
 
     @precondition(lambda self: self.tasks)
@@ -205,23 +217,34 @@ class InStep(RuleBasedStateMachine):
             task.state, task.live = TaskState.RUNNING, len(self.claims)
             self.claims.append((one, other))
 
+    @rule(pick=PICK, worker=WORKERS, marks=MARKS, twice=TWICE)
+    def work(self, pick: int, worker: str, marks: list[Mark], twice: bool) -> None:
+        """What a worker does when all goes well; else it would seldom come together."""
+        before = len(self.claims)
+        self.claim(pick, worker, 60.0, dead=True)
+        if len(self.claims) > before:
+            self.record_by(before, marks, 1, twice)
+            self.finish_by(before, twice)
+
     @precondition(lambda self: self.claims)
     @rule(pick=PICK, lease_s=LEASES, twice=TWICE)
     def renew(self, pick: int, lease_s: float, twice: bool) -> None:
-        index, task = self.claim_of(pick)
+        index = self.claim_of(pick)
         claims = self.claims[index]
         answer = self.same(lambda ledger, side: ledger.renew(claims[side], lease_s), twice=twice)
-        self.check_stale(answer, index, task)
+        self.check_stale(answer, index)
 
     @precondition(lambda self: self.claims)
     @rule(pick=PICK, marks=MARKS, ahead=st.sampled_from([1, 1, 1, 1, 1, 0, 2]), twice=TWICE)
     def record(self, pick: int, marks: list[Mark], ahead: int, twice: bool) -> None:
-        index, task = self.claim_of(pick)
-        claims = self.claims[index]
+        self.record_by(self.claim_of(pick), marks, ahead, twice)
+
+    def record_by(self, index: int, marks: list[Mark], ahead: int, twice: bool) -> None:
+        task, claims = self.task_of(index), self.claims[index]
         number = task.flushes + ahead
         step = flush(number, task.marks, marks, "x" * number)
         answer = self.same(lambda ledger, side: ledger.record(claims[side], step), twice=twice)
-        if self.check_stale(answer, index, task):
+        if self.check_stale(answer, index):
             assert (answer is None) == (ahead < 2)
             if ahead == 1:
                 task.marks, task.flushes = bytes(marks), number
@@ -230,8 +253,10 @@ class InStep(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(pick=PICK, twice=TWICE)
     def finish(self, pick: int, twice: bool) -> None:
-        index, task = self.claim_of(pick)
-        claims = self.claims[index]
+        self.finish_by(self.claim_of(pick), twice)
+
+    def finish_by(self, index: int, twice: bool) -> None:
+        task, claims = self.task_of(index), self.claims[index]
         state = TaskState.FAILED if Mark.FAILED in task.marks else TaskState.SUCCEED
         answer = self.same(lambda ledger, side: ledger.finish(claims[side], state), twice=twice)
         if task.live == index:
@@ -243,8 +268,8 @@ class InStep(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(pick=PICK, twice=TWICE, stop=st.sampled_from([False, False, True]))
     def let_go(self, pick: int, twice: bool, stop: bool) -> None:
-        index, task = self.claim_of(pick)
-        claims = self.claims[index]
+        index = self.claim_of(pick)
+        task, claims = self.task_of(index), self.claims[index]
 
         def ask(ledger: Ledger, side: int) -> None:
             if stop:
@@ -303,6 +328,7 @@ def server() -> Iterator[Valkey]:
         yield running
 
 
+@pytest.mark.timeout(600)  # passes in seconds; a failure takes its time to find a short history
 def test_both_ledgers_do_the_same_whatever_happens(server: Valkey) -> None:
     real = open_ledger(server.url)
     client = Redis.from_url(server.url)
@@ -316,7 +342,7 @@ def test_both_ledgers_do_the_same_whatever_happens(server: Valkey) -> None:
         OnServer,
         settings=settings(
             max_examples=40,
-            stateful_step_count=40,
+            stateful_step_count=60,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -264,6 +264,7 @@ def test_a_user_without_the_right_is_told_with_its_cure(client: "Redis", server:
     "url",
     [
         "redis://:s3cret@127.0.0.1:1/0",
+        "rediss://:s3cret@127.0.0.1:1/0",
         "unix://:s3cret@/nowhere/redis.sock?db=0",
         "sentinel://:s3cret@127.0.0.1:1;sentinel://127.0.0.1:2/0?master_name=mymaster",
     ],
