@@ -26,7 +26,7 @@ def running(tmp_path: Path) -> Iterator[Migration]:
     """A job that takes some seconds, caught when a part of it is done."""
     with migration(
         tmp_path / "home",
-        {"workerMaxThroughput(KB/s)": 2500},
+        {"workerMaxThroughput(KB/s)": 1200},
         multipartUploadThreshold="1m",
         multipartUploadPartSize="200k",
         taskObjectCountLimit=60,
