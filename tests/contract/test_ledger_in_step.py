@@ -27,7 +27,7 @@ from ossimport.ledger.base import Claim, Held, Ledger, PlannedTask, PlanStep, Sc
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.ledger.redis import RedisLedger, open_ledger
 from ossimport.model import JobState, Lane, Mark, Outcome, TaskState
-from tests.contract.ledger_contract import JOB, SIZE, flush, planned
+from tests.contract.ledger_material import JOB, SIZE, flush, planned
 from tests.servers.valkey import Valkey, valkey
 
 TWICE = st.booleans()

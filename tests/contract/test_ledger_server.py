@@ -11,7 +11,7 @@ from ossimport.errors import JobNotFound, LedgerUnavailable, StaleClaim
 from ossimport.ledger.base import Claim, Held
 from ossimport.ledger.redis import RedisLedger, open_ledger
 from ossimport.model import JobState, TaskState
-from tests.contract.ledger_contract import (
+from tests.contract.ledger_material import (
     COPIED,
     JOB,
     LEASE,
