@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ossimport.auditlog import (
@@ -51,8 +51,17 @@ def results(draw: st.DrawFn) -> CopyResult:
     )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), TEXTS, results())
 @example(12, "a Detail:#3 size=1 proof=0 ms=1 tries=1", CopyResult(Outcome.COPIED))
+@example(
+    12, "Detail:#3 size=1 proof=0 ms=1 tries=1 code= request= message=", CopyResult(Outcome.COPIED)
+)
+@example(
+    12,
+    "a Detail:#3 size=1 proof=0 ms=1 tries=1 code= request= message=",
+    CopyResult(Outcome.COPIED),
+)
 def test_an_outcome_is_read_back_as_it_was(number: int, key: str, result: CopyResult) -> None:
     text = format_line(number, key, result, NOW)
     assert text.count("\n") == 1
@@ -64,6 +73,7 @@ def test_an_outcome_is_read_back_as_it_was(number: int, key: str, result: CopyRe
     assert line.word.lower() == result.outcome.value
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), TEXTS, results())
 @example(1, "k", CopyResult(Outcome.SKIPPED, message="x Detail:#9 size=1 proof=2 ms=1 tries=1"))
 def test_the_fast_reader_agrees_with_the_full_one(
@@ -108,6 +118,7 @@ def test_an_outcome_can_be_taken_back() -> None:
     assert (line.word, line.number, line.key, line.result) == (CHECK_FAILED, 5, "a b", None)
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS, TOKENS, st.integers(1, 2**40))
 def test_an_upload_is_read_back(key: str, dest: str, upload_id: str, part_size: int) -> None:
     upload = Upload(dest, upload_id, part_size, ObjectInfo(key, 10**9), {})

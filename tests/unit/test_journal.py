@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ossimport.auditlog import UPLOAD_ENDED, format_check_failed, format_upload
@@ -167,6 +167,7 @@ def test_the_last_word_about_an_object_counts(journal: Journal) -> None:
     assert sorted(stored.failures) == [0, 2]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_log_torn_at_any_byte_says_what_its_whole_lines_say(data: st.DataObject) -> None:
     text = log_text(ONE, [COPIED, FAILED, VANISHED])
@@ -411,6 +412,7 @@ INFOS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(INFOS, max_size=5), st.integers(1, 2**31))
 def test_any_task_is_read_back_exactly(objects: list[ObjectInfo], seq: int) -> None:
     task = Task(NAME, ONE.task_id, tuple(objects))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -180,6 +180,7 @@ def test_stat_for_programs_has_the_promised_shape() -> None:
     }
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 10**9), min_size=6, max_size=6),
     st.lists(st.integers(0, 10**15), min_size=6, max_size=6),
