@@ -210,7 +210,7 @@ def test_the_original_s_system_files_load(tmp_path: Path) -> None:
         "******",
         22,
     )
-    assert (system.task_threads, system.throughput) == (60, 100_000_000 * 1024)
+    assert (system.task_threads, system.throughput) == (60, 0)
     assert (system.flower_port, system.sandbox_port) == (None, None)
     assert system.buffer_bytes == 1 << 30
 
