@@ -1,5 +1,6 @@
 """A walk over a directory tree: whole, from any place, split, and while the tree changes."""
 
+import errno
 import os
 import random
 import socket
@@ -373,26 +374,27 @@ def test_a_forbidden_root_is_fatal_and_names_the_cure(unprivileged: Path) -> Non
         source.check()
 
 
-def test_a_file_that_cannot_be_looked_at_is_a_failed_entry(
+def test_files_that_cannot_be_looked_at_fail_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make(tmp_path, "a", "b", "c")
+    make(tmp_path, "a", "b", "c", "d")
     lstat = os.lstat
 
     def broken(path: str) -> os.stat_result:
-        if path.endswith("/b"):
-            raise OSError(5, "Input/output error")
+        if path.endswith(("/b", "/c")):
+            raise OSError(errno.EIO, "Input/output error")
         return lstat(path)
 
     monkeypatch.setattr(os, "lstat", broken)
     entries = walk(tmp_path)
     monkeypatch.undo()
-    assert keys(entries) == ["a", "b", "c"]
-    failed = entries[1]
-    assert (failed.verdict, failed.code, failed.cursor) == (Verdict.FAILED, "EIO", "b")
-    assert "Cure: " in failed.message
-    assert failed.rescan is not None
-    assert keys(walk(tmp_path, failed.rescan)) == ["b"]
+    assert keys(entries) == ["a", "b", "c", "d"]
+    for failed in entries[1:3]:
+        key = failed.info.key
+        assert (failed.verdict, failed.code, failed.cursor) == (Verdict.FAILED, "EIO", key)
+        assert "Cure: " in failed.message
+        assert failed.rescan is not None
+        assert keys(walk(tmp_path, failed.rescan)) == [key]
 
 
 def test_a_path_longer_than_the_system_allows_is_a_failed_entry(tmp_path: Path) -> None:
@@ -424,7 +426,7 @@ def test_a_root_on_a_sick_disk_may_be_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def sick(_: str) -> None:
-        raise OSError(5, "Input/output error")
+        raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "scandir", sick)
     with pytest.raises(Transient, match="Cure: "):
