@@ -109,17 +109,20 @@ class JobDriver:
         if self._job.reason and self._job.state is JobState.RUNNING:
             self._ledger.set_state(self.name, JobState.RUNNING)  # what it names is over
         busy = self._write_down()
-        if self._job.state is not JobState.RUNNING:
+        running = self._job.state is JobState.RUNNING
+        if running:
+            busy |= self._keep_scanning(snapshot)
+            busy |= self._keep_retrying(snapshot)
+            busy |= self._dispatch(snapshot)
+        else:
             self._stop_scan()
-            return busy
-        busy |= self._keep_scanning(snapshot)
-        busy |= self._keep_retrying(snapshot)
-        busy |= self._dispatch(snapshot)
         if self._clock() - self._looked >= 1.0:
             self._looked = self._clock()
-            self._reconcile(snapshot)
-            self._measure(snapshot)
-        if not busy:
+            self._take_back_lost()
+            if running:
+                self._send_lost(snapshot)
+                self._measure(snapshot)
+        if running and not busy:
             self._close_job(snapshot)
         return busy
 
@@ -276,12 +279,15 @@ class JobDriver:
             self._queue.send(self.name, task_id)
         return bool(task_ids)
 
-    def _reconcile(self, snapshot: Snapshot) -> None:
-        """Take tasks back from workers that died, and send messages again that are gone."""
+    def _take_back_lost(self) -> None:
+        """Take tasks back from workers that died."""
         for task in self._ledger.running(self.name):
             if task.expired or identity.is_dead(task.worker, self._host):
                 log.warning("task %s: its worker %s is gone", task.task_id, task.worker)
                 self._ledger.take_back(self.name, task.task_id, task.fence)
+
+    def _send_lost(self, snapshot: Snapshot) -> None:
+        """Send messages again that are gone: their tasks were dispatched and nobody claims them."""
         if not snapshot.tasks[TaskState.DISPATCHED]:
             return
         overdue = self._ledger.overdue(self.name, LOST_AFTER_S)

@@ -256,6 +256,12 @@ class TaskRun:
             try:
                 await asyncio.to_thread(self._ledger.renew, self._claim, self._lease_s)
                 renewed = asked
+            except StaleClaim:
+                # The job may only be stopped: then the claim still takes what was copied.
+                with suppress(LedgerUnavailable):
+                    await self._flush()
+                    await asyncio.to_thread(self._ledger.release, self._claim)
+                raise
             except LedgerUnavailable as exc:
                 log.warning("task %s: cannot renew the lease: %s", self._claim.task_id, exc)
             if time.monotonic() - renewed > self._lease_s:

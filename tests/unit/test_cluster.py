@@ -1,0 +1,320 @@
+"""Whatever is listed, delivered twice, killed or lost: the destination equals the source."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ossimport.dest.base import Body, Stored
+from ossimport.dest.memory import MemoryDestination
+from ossimport.errors import Fatal, Permanent, Transient
+from ossimport.model import JobState, Mark, ObjectInfo, Proof, TaskState
+from tests.unit.cluster import JOB, Cluster
+
+KEYS = st.text(st.sampled_from("ab/é"), min_size=1, max_size=6).filter(
+    lambda key: not key.startswith("/")
+)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path)
+
+
+def fill(cluster: Cluster, number: int) -> dict[str, bytes]:
+    bodies = {f"k{index:04d}": b"x" * (index % 7) for index in range(number)}
+    for key, body in bodies.items():
+        cluster.source.put(key, body)
+    return bodies
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    bodies=st.dictionaries(KEYS, st.binary(max_size=50), min_size=1, max_size=60),
+    max_objects=st.integers(1, 20),
+    max_bytes=st.integers(1, 200),
+    times=st.integers(1, 2),
+)
+def test_the_destination_equals_the_source(
+    bodies: dict[str, bytes], max_objects: int, max_bytes: int, times: int
+) -> None:
+    with TemporaryDirectory() as directory:
+        cluster = Cluster(Path(directory), max_objects=max_objects, max_bytes=max_bytes)
+        for key, body in bodies.items():
+            cluster.source.put(key, body)
+        cluster.submit()
+        snapshot = cluster.work(times)
+        assert snapshot.job.state is JobState.SUCCEED
+        assert cluster.stored() == bodies
+        assert snapshot.counts.copied.objects == len(bodies)
+        assert snapshot.counts.copied.bytes == sum(map(len, bodies.values()))
+        assert snapshot.proof[Proof.CRC64] == len(bodies)
+        assert len(cluster.source.reads) == len(bodies), "each object is read once"
+        assert len(cluster.sent) == len(set(cluster.sent)), "each task is sent once"
+
+
+def test_a_master_that_is_killed_after_any_step_is_replaced(cluster: Cluster) -> None:
+    bodies = fill(cluster, 100)
+    cluster.submit()
+    for _ in range(12):
+        cluster.master.step()
+        if cluster.messages:
+            cluster.deliver()
+        cluster.now += 20  # the dead one's lease runs out
+        cluster.master = cluster.new_master()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.SUCCEED
+    assert cluster.stored() == bodies
+    assert snapshot.counts.listed.objects == 100
+
+
+def test_a_second_master_waits_while_the_first_one_lives(cluster: Cluster) -> None:
+    fill(cluster, 5)
+    cluster.submit()
+    cluster.ledger.hold_job(JOB.name, "elsewhere:1:then", 15)
+    assert not cluster.master.step()
+    assert cluster.sent == []
+    cluster.now += 16
+    assert cluster.work().job.state is JobState.SUCCEED
+
+
+def test_a_lost_message_is_sent_again(cluster: Cluster) -> None:
+    fill(cluster, 5)
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    cluster.messages.clear()
+    assert cluster.work().job.state is JobState.SUCCEED
+
+
+def test_a_task_of_a_dead_worker_is_taken_back_at_once(cluster: Cluster) -> None:
+    fill(cluster, 5)
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    claim = cluster.claim(cluster.messages.pop(), "here:999999:never")
+    assert claim is not None
+    cluster.now += 1.1
+    cluster.master.step()
+    assert cluster.snapshot().tasks[TaskState.RUNNING] == 0
+    cluster.run(claim)  # it was only slow: its writes are refused
+    assert cluster.snapshot().counts.copied.objects == 0
+    assert cluster.work().job.state is JobState.SUCCEED
+
+
+def test_a_task_of_another_host_is_taken_back_when_its_lease_ends(cluster: Cluster) -> None:
+    fill(cluster, 5)
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    assert cluster.claim(cluster.messages.pop(), "elsewhere:1:then")
+    cluster.now += 29
+    cluster.master.step()
+    assert cluster.snapshot().tasks[TaskState.RUNNING] == 1
+    cluster.now += 2
+    cluster.master.step()
+    assert cluster.snapshot().tasks[TaskState.RUNNING] == 0
+    assert cluster.work().job.state is JobState.SUCCEED
+
+
+def test_a_ledger_that_came_up_empty_is_restored(cluster: Cluster) -> None:
+    bodies = fill(cluster, 100)
+    cluster.submit()
+    for _ in range(6):
+        cluster.master.step()
+        if cluster.messages:
+            cluster.deliver()
+    done = cluster.snapshot().counts.copied.objects
+    assert 0 < done < 100
+    cluster.master.step()
+    cluster.master.close()
+    cluster.ledger.forget_job(JOB.name)
+    cluster.messages.clear()
+    cluster.master = cluster.new_master()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.SUCCEED
+    assert cluster.stored() == bodies
+    assert snapshot.counts.listed.objects == 100
+    assert len(cluster.source.reads) < 200
+
+
+class Picky(MemoryDestination):
+    """Refuses some keys, and loses others after it has acknowledged them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: dict[str, Exception] = {}
+        self.lost: dict[str, int] = {}
+
+    async def put(self, key: str, body: Body, headers: Mapping[str, str]) -> Stored:
+        if key in self.refused:
+            raise self.refused[key]
+        stored = await super().put(key, body, headers)
+        if self.lost.get(key, 0):
+            self.lost[key] -= 1
+            del self.objects[key]
+        return stored
+
+
+@pytest.fixture
+def picky(cluster: Cluster) -> Picky:
+    cluster.dest = Picky()
+    return cluster.dest
+
+
+def test_retry_copies_what_failed_and_nothing_else(cluster: Cluster, picky: Picky) -> None:
+    bodies = fill(cluster, 60)
+    picky.refused = {
+        "to/k0003": Permanent("no", code="AccessDenied"),
+        "to/k0040": Transient("later", code="Throttled"),
+    }
+    cluster.submit()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.FAILED
+    assert (snapshot.counts.copied.objects, snapshot.counts.failed.objects) == (58, 2)
+    reads = len(cluster.source.reads)
+
+    del picky.refused["to/k0003"]
+    assert cluster.ledger.request_retry(JOB.name) == 2
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.FAILED
+    assert snapshot.counts.failed.objects == 1
+    assert {key for key, _, _ in cluster.source.reads[reads:]} == {"k0003", "k0040"}
+
+    picky.refused.clear()
+    cluster.ledger.request_retry(JOB.name)
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.SUCCEED
+    assert cluster.stored() == bodies
+    assert snapshot.counts.copied.objects == 60
+
+
+def test_an_object_that_was_acknowledged_and_is_not_listed_is_copied_again(
+    cluster: Cluster, picky: Picky
+) -> None:
+    bodies = fill(cluster, 20)
+    picky.lost = {"to/k0007": 1}
+    cluster.submit()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.SUCCEED
+    assert cluster.stored() == bodies
+    assert snapshot.counts.copied.objects == 20
+    assert snapshot.proof[Proof.CRC64] == 20
+
+
+def test_an_object_that_never_shows_up_has_failed(cluster: Cluster, picky: Picky) -> None:
+    fill(cluster, 20)
+    picky.lost = {"to/k0007": 99}
+    cluster.submit()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.FAILED
+    assert (snapshot.counts.copied.objects, snapshot.counts.failed.objects) == (19, 1)
+    assert snapshot.proof[Proof.CRC64] == 19
+
+
+def test_without_verification_an_acknowledgement_counts(cluster: Cluster, picky: Picky) -> None:
+    cluster.verify = False
+    fill(cluster, 20)
+    picky.lost = {"to/k0007": 99}
+    cluster.submit()
+    assert cluster.work().job.state is JobState.SUCCEED
+
+
+def test_a_fatal_error_stops_the_job_and_says_why(cluster: Cluster, picky: Picky) -> None:
+    bodies = fill(cluster, 60)
+    picky.refused = {"to/k0030": Fatal("no such bucket", code="NoSuchBucket")}
+    cluster.submit()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.ABORT
+    assert "NoSuchBucket" in snapshot.job.reason
+    assert snapshot.counts.left.objects > 0
+
+    picky.refused.clear()
+    assert cluster.ledger.request_retry(JOB.name) > 0
+    assert cluster.work().job.state is JobState.SUCCEED
+    assert cluster.stored() == bodies
+
+
+def test_what_is_excluded_is_counted_and_not_copied(cluster: Cluster) -> None:
+    fill(cluster, 3)
+    cluster.source.exclude("pipe", "Fifo")
+    cluster.submit()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.SUCCEED
+    assert (snapshot.counts.listed.objects, snapshot.counts.excluded.objects) == (4, 1)
+
+
+def test_what_could_not_be_listed_fails_and_is_listed_by_a_retry(cluster: Cluster) -> None:
+    bodies = fill(cluster, 3)
+    cluster.source.fail("m/", "AccessDenied")
+    cluster.submit()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.FAILED
+    assert (snapshot.counts.listed.objects, snapshot.counts.failed.objects) == (4, 1)
+
+    cluster.source.remove("m/")
+    cluster.source.put("m/", b"inside")
+    assert cluster.ledger.request_retry(JOB.name) == 1
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.SUCCEED
+    assert cluster.stored() == {**bodies, "m/": b"inside"}
+    assert snapshot.counts.listed.objects == 4
+
+
+def test_a_scan_that_finds_nothing_is_no_success(cluster: Cluster) -> None:
+    cluster.submit()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.ABORT
+    assert "NothingFound" in snapshot.job.reason
+
+
+def test_a_worker_that_is_told_to_stop_hands_the_rest_back(cluster: Cluster) -> None:
+    bodies = fill(cluster, 40)
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    told = []
+
+    def stop_after_five(info: ObjectInfo) -> None:
+        told.append(info)
+
+    cluster.source.on_read = stop_after_five
+    cluster.stopping = lambda: len(told) >= 5
+    claim = cluster.claim(cluster.messages.pop(0))
+    assert claim is not None
+    cluster.run(claim)
+    copied = cluster.snapshot().counts.copied.objects
+    assert 5 <= copied < 10
+    again = cluster.claim(claim.task_id)
+    assert again is not None
+    assert len(again.marks) - again.marks.count(Mark.LEFT) == copied
+    cluster.ledger.release(again)
+
+    cluster.stopping = lambda: False
+    assert cluster.work().job.state is JobState.SUCCEED
+    assert cluster.stored() == bodies
+    assert len(cluster.source.reads) == 40
+
+
+def test_a_bug_in_the_copy_costs_one_object(cluster: Cluster, picky: Picky) -> None:
+    fill(cluster, 10)
+    picky.refused = {"to/k0004": ZeroDivisionError("a bug")}
+    cluster.submit()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.FAILED
+    assert (snapshot.counts.copied.objects, snapshot.counts.failed.objects) == (9, 1)
+
+
+def test_a_cleaned_job_takes_its_tasks_with_it(cluster: Cluster) -> None:
+    fill(cluster, 10)
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    claim = cluster.claim(cluster.messages.pop(0))
+    assert claim is not None
+    cluster.ledger.forget_job(JOB.name)
+    cluster.run(claim)
+    assert cluster.ledger.jobs() == []
