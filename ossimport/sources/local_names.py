@@ -16,9 +16,11 @@ from pathlib import Path
 from ossimport.errors import Fatal
 from ossimport.sources.local_errors import code_of
 
-NAMES_IN_MEMORY = 100_000  # about 10 MB; of a directory with more, sorted runs go to a file
+# About 5 MB. The names of a larger directory go to a file in sorted runs of so many, of which three
+# are in memory while it is listed.
+NAMES_IN_MEMORY = 50_000
 
-_RUN_BUFFER = 64 * 1024  # bytes of every run in memory while they are merged
+_RUN_BUFFER = 16 * 1024  # bytes of every run in memory while they are merged; 50 KB as names
 _SAMPLE = 64  # one subdirectory of so many in a run is remembered as a place to split
 
 
@@ -101,9 +103,9 @@ class _Runs:
                 self._file = on_failure.enter_context(tempfile.TemporaryFile(dir=scratch))
             for names in parts:
                 self.folders += _folders(names)[::_SAMPLE]
-                run = "".join([f"{name}\0" for name in names])
+                run = "\0".join([*names, ""]).encode(errors="surrogatepass")
                 with _scratch_errors(scratch):
-                    ends.append(ends[-1] + self._file.write(run.encode(errors="surrogatepass")))
+                    ends.append(ends[-1] + self._file.write(run))
             on_failure.pop_all()
         self.folders.sort()
         self._scratch = scratch

@@ -46,8 +46,8 @@ class LocalScan:
     has been unmounted, what seems to have vanished is only out of reach: that part of the walk is
     a failed entry, and if it is the whole, Fatal is raised.
 
-    Memory: for each directory from the root to the current one up to NAMES_IN_MEMORY names, and of
-    a larger directory 64 KiB for each run of so many names; the runs are in a file in `scratch`.
+    Memory: of each directory from the root to the current one up to NAMES_IN_MEMORY names, or of a
+    larger directory 50 KB for each run of so many; the runs are in a file in `scratch`.
     """
 
     def __init__(

@@ -377,19 +377,20 @@ def test_a_forbidden_root_is_fatal_and_names_the_cure(unprivileged: Path) -> Non
 def test_files_that_cannot_be_looked_at_fail_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make(tmp_path, "a", "b", "c", "d")
+    make(tmp_path, "a", "b", "c", "d", "f")
+    os.mkfifo(tmp_path / "e")
     lstat = os.lstat
 
     def broken(path: str) -> os.stat_result:
-        if path.endswith(("/b", "/c")):
+        if path.endswith(("/b", "/c", "/f")):
             raise OSError(errno.EIO, "Input/output error")
         return lstat(path)
 
     monkeypatch.setattr(os, "lstat", broken)
     entries = walk(tmp_path)
     monkeypatch.undo()
-    assert keys(entries) == ["a", "b", "c", "d"]
-    for failed in entries[1:3]:
+    assert keys(entries) == ["a", "b", "c", "d", "e", "f"]
+    for failed in (entries[1], entries[2], entries[5]):
         key = failed.info.key
         assert (failed.verdict, failed.code, failed.cursor) == (Verdict.FAILED, "EIO", key)
         assert "Cure: " in failed.message
