@@ -93,11 +93,8 @@ class _OpenBatch:
         self._cursor = ""
 
     def has_room_for(self, entry: Scanned) -> bool:
-        return (
-            not self._objects
-            or self._size + entry.info.size <= self._limits.bytes
-            or entry.verdict is not Verdict.COPY
-        )
+        fits = self._size + entry.info.size <= self._limits.bytes
+        return fits or entry.verdict is not Verdict.COPY
 
     def add(self, entry: Scanned) -> None:
         self._cursor = entry.cursor

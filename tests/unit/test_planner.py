@@ -86,6 +86,20 @@ def test_planning_again_from_any_cursor_plans_exactly_the_rest(
         assert planned(rest, limits) == batches[index + 1 :]
 
 
+def test_the_size_of_what_is_not_copied_does_not_count() -> None:
+    entries = entries_of([(5, Verdict.COPY), (90, Verdict.EXCLUDED), (5, Verdict.COPY)])
+    (batch,) = planned(entries, TaskLimits(10, 11))
+    assert batch.size == 10
+
+
+@pytest.mark.parametrize("size", [1, 10, 99])
+def test_a_full_task_does_not_wait_for_the_next_entry(size: int) -> None:
+    entries = iter(entries_of([(size, Verdict.COPY)] * 20))
+    batches = plan(entries, limits=lambda: TaskLimits(10, 10), clock=lambda: 0.0)
+    taken = len(next(batches).objects)
+    assert len(list(entries)) == 20 - taken
+
+
 def test_limits_are_asked_for_every_batch() -> None:
     growing = iter([TaskLimits(1, 100), TaskLimits(2, 100), TaskLimits(3, 100)])
     entries = entries_of([(1, Verdict.COPY)] * 6)
