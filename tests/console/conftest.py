@@ -13,4 +13,4 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
     """Nothing of it runs before the test and after it."""
     made = Installation(tmp_path)
     yield made
-    made.stop()
+    made.clear()

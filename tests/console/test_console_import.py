@@ -18,12 +18,13 @@ RESUME = "Resume the previous job, Yes or No: "
 RETRY = "Retry the failed tasks, Yes or No: "
 STOP = "Stop import service, Yes or No: "
 
-# A source name that begins with a backslash can be no OSS key: it fails, however often it is tried.
+# No OSS key begins with a backslash: it fails, however often it is tried.
 IMPOSSIBLE = "\\impossible"
 
 
 def fill_with_one_failure(installation: Installation) -> None:
     installation.fill(3)
+    installation.write_job(destPrefix="")
     (installation.source / IMPOSSIBLE).write_bytes(b"x")
 
 

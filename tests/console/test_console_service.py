@@ -20,7 +20,7 @@ ALL = {"supervisor", "redis", "sandbox", "worker", "master"}
 
 def began_again(installation: Installation, name: str, old: int) -> bool:
     process = installation.status()["processes"][name]
-    return process["state"] == "running" and process["pid"] != old
+    return bool(process["state"] == "running" and process["pid"] != old)
 
 
 def test_start_waits_until_all_of_it_answers_and_stop_leaves_nothing(
@@ -108,7 +108,7 @@ def test_two_installations_do_not_disturb_each_other(
         assert other.stop().returncode == 0
         assert installation.pids() == before
     finally:
-        other.stop()
+        other.clear()
 
 
 def test_a_copy_of_a_running_installation_leaves_the_running_one_alone(

@@ -26,6 +26,7 @@ class Installation:
         self.source = home / "source"
         self.conf = home / "conf"
         self.sandbox_port = free_port()
+        self._begun: list[subprocess.Popen[str]] = []
         self.conf.mkdir()
         self.source.mkdir()
         self.configure(**settings)
@@ -93,16 +94,25 @@ class Installation:
     def begin(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
         """Start a verb in the background, its output in `home/output`."""
         with (self.home / "output").open("w") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self.command(*arguments),
                 text=True,
                 env=self.environment,
                 cwd=self.home,
                 **{"stdout": output, "stderr": output, "stdin": subprocess.DEVNULL, **options},
             )
+        self._begun.append(process)
+        return process
 
     def stop(self) -> "subprocess.CompletedProcess[str]":
         return self.run("stop")
+
+    def clear(self) -> None:
+        """End all that a test may have left running."""
+        for process in self._begun:
+            process.kill()
+            process.wait()
+        self.stop()
 
     def status(self) -> dict[str, Any]:
         """What the supervisor says."""
