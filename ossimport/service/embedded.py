@@ -72,7 +72,7 @@ class EmbeddedServer:
         Raises ServiceError when there is no server binary for this system.
         """
         binary = server_binary()
-        self._data.mkdir(parents=True, exist_ok=True)
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Started again, it comes back where its clients look for it, whatever sits there now.
         port, password = self._remembered() if self._spawned else self._choose()
         self._spawned = True

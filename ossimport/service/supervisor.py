@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from types import FrameType
 
 from ossimport.config import SystemConfig
@@ -43,23 +44,21 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         self._tell()
+        failure: OssImportError | None = None
         try:
             end_leftovers(self._system.working_dir)
             self._check_ports()
             self._bring_up()
             self._state = "running"
             self._keep_up()
-        except OssImportError as error:
-            self._bring_down()
-            problems = error.problems if isinstance(error, ConfigError) else ()
-            self._state = "failed"
-            self._tell(error=str(error), problems=problems)
-        else:
             self._state = "stopping"
             self._tell()
+        except OssImportError as error:
+            failure = error
+        finally:
             self._bring_down()
-            self._state = "stopped"
-            self._tell()
+        self._state = "failed" if failure else "stopped"
+        self._tell(failure)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
@@ -119,19 +118,20 @@ class Supervisor:
             for watched in together:
                 watched.wait_for_end()
 
-    def _tell(self, *, error: str = "", problems: Sequence[Problem] = ()) -> None:
+    def _tell(self, failure: OssImportError | None = None) -> None:
         status = {
             "pid": os.getpid(),
             "state": self._state,
-            "error": error,
-            "problems": problems,
+            "error": str(failure or ""),
+            "problems": failure.problems if isinstance(failure, ConfigError) else (),
             "notes": self._notes,
             "processes": {name: watched.status() for name, watched in self._watched.items()},
         }
         text = json.dumps(status, indent=2)
         if text != self._told:
-            write_private(self._system.working_dir / "run" / "status.json", text)
-            self._told = text
+            with suppress(OSError):  # a full disk must not end those who wait until it is mended
+                write_private(self._system.working_dir / "run" / "status.json", text)
+                self._told = text
 
 
 def _hopeless(watched: Watched) -> bool:

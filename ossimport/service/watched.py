@@ -87,8 +87,11 @@ class Watched:
         except (OSError, OssImportError) as error:
             self._mourn(now, f"cannot be started: {error}")
             return
-        self._pid_file.write(self._process.pid)
         log.info("%s started, pid %d", self.program.name, self._process.pid)
+        try:
+            self._pid_file.write(self._process.pid)
+        except OSError as error:
+            log.error("the pid of %s cannot be noted: %s", self.program.name, error)
 
     def _await(self, now: float) -> None:
         waited = now - self._since
