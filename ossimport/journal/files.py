@@ -48,15 +48,15 @@ def damaged(path: Path, why: str) -> ServiceError:
 
 
 def make_dir(path: Path) -> None:
-    """Make a directory and those above it. Nothing happens if it is there.
-
-    `sync_dir` of the directory above makes it durable; those further above are already.
-    """
-    if path.is_dir():
-        return
-    if not path.parent.is_dir():
+    """Make a directory and those above it, durably. Nothing happens if it is there."""
+    if not path.is_dir():
         make_dir(path.parent)
-        sync_dir(path.parent.parent)
+        add_dir(path)
+        sync_dir(path.parent)
+
+
+def add_dir(path: Path) -> None:
+    """Make a directory; `sync_dir` of the one above makes it durable. It may be there already."""
     with _explained("make the directory", path):
         try:
             os.mkdir(path)

@@ -80,11 +80,12 @@ class Journal:
             places.DISPATCHED_FOLDER,
             *places.ENDED_FOLDERS.values(),
         )
-        for folder in folders:
-            files.make_dir(self.root / folder)
-        for above in (self._scan.path.parent, self._queued.parent):
-            files.make_dir(above)
-            files.sync_dir(above.parent)
+        for path in (
+            self._scan.path.parent,
+            self._queued.parent,
+            *map(self.root.joinpath, folders),
+        ):
+            files.make_dir(path)
         if stored is None:
             files.write(self.root / "job.json", texts.job_text(job))
         files.sync_dir(self.root)
@@ -200,7 +201,7 @@ class Journal:
             return  # planned by an earlier step: one listing gives one task
         place = Place(task.task_id)
         path = self.root / place.path
-        files.make_dir(path)
+        files.add_dir(path)
         files.write(path / "TASK", texts.task_text(task, seq))
         files.sync_dir(path)
         self._places[task.task_id] = place

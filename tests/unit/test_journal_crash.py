@@ -226,6 +226,28 @@ def test_a_job_whose_removal_was_killed_is_gone_or_whole(tmp_path: Path) -> None
     assert last > 3
 
 
+def test_every_directory_is_on_the_disk_before_anything_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: set[Path] = set()
+    synced: set[Path] = set()
+
+    def note(name: str, _call: object, args: tuple[int | Path, ...]) -> None:
+        if name == "mkdir":
+            made.add(Path(args[0]) if isinstance(args[0], Path) else Path())
+        elif name == "fsync":
+            synced.add(Path(f"/proc/self/fd/{args[0]}").readlink())
+
+    disk = MortalDisk(monkeypatch)
+    monkeypatch.setattr(disk, "count", note)
+    journal = Journal(tmp_path / "new" / "master", NAME)
+    journal.open(JOB)
+    journal.plan(make_step(1, [ONE]), [ONE], {}, [])
+    journal.claimed(ONE.task_id, WORKER)
+    assert len(made) > 10
+    assert {path.parent for path in made} <= synced
+
+
 def test_what_was_planned_or_ended_is_on_the_disk_before_its_name_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
