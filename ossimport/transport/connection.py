@@ -96,14 +96,13 @@ class Connection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
+            waiter.exception()  # if its request was cancelled in this step, nobody else will look
         self.resume_writing()
 
     def abort(self) -> None:
         """Close at once; what is unsent is dropped. Idempotent."""
         self.reusable = False
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and waiter.done() and not waiter.cancelled():
-            waiter.exception()  # its request was cancelled: nobody else will look
+        self._waiter = None
         self._transport.abort()
 
     @property

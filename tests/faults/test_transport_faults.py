@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import threading
 import time
@@ -206,6 +207,53 @@ def test_a_refusal_during_a_large_body_is_the_answer(run: Runner, how: str) -> N
     assert server.connections == 30
 
 
+def test_a_refusal_by_a_server_that_reads_no_more_is_the_answer_and_ends_the_connection(
+    run: Runner,
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(REFUSAL.replace(b"Connection: close\r\n", b""))
+        released.wait(5)
+
+    async def main() -> None:
+        transport = Transport(idle_timeout=3)
+        for _ in range(2):
+            body = memoryview(bytes(32 << 20))
+            response = await transport.request(server.endpoint, "PUT", "/k", {}, body)
+            assert response.status == 403
+        await transport.close()
+
+    released = threading.Event()
+    with RawServer(script) as server:
+        run(main())
+        released.set()
+    assert server.connections == 2
+
+
+def test_what_comes_unasked_ends_a_kept_alive_connection(run: Runner) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+        if peer.number == 1:
+            answered.wait(5)
+            peer.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        peer.wait_closed()
+        closed.set()
+
+    async def main() -> None:
+        transport = Transport()
+        await transport.request(server.endpoint, "GET", "/k", {})
+        answered.set()
+        assert await asyncio.to_thread(closed.wait, 5)
+        assert (await transport.request(server.endpoint, "GET", "/k", {})).status == 200
+        await transport.close()
+
+    answered, closed = threading.Event(), threading.Event()
+    with RawServer(script) as server:
+        run(main())
+    assert server.connections == 2
+
+
 def test_a_success_before_the_body_was_sent_is_not_believed(run: Runner) -> None:
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -389,6 +437,19 @@ def test_nothing_listens(run: Runner) -> None:
     assert str(endpoint) in str(error)
 
 
+def test_a_connection_that_cannot_be_made_frees_its_place(run: Runner) -> None:
+    async def main() -> None:
+        transport = Transport(max_connections=1)
+        async with asyncio.timeout(5):
+            for _ in range(3):
+                await failure(transport.request(endpoint, "GET", "/k", {}))
+        await transport.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = Endpoint("http", "127.0.0.1", taken.getsockname()[1])
+    run(main())
+
+
 def test_a_name_that_does_not_exist(run: Runner) -> None:
     error = run(failure(ask(Endpoint("http", "nowhere.invalid", 80))))
     assert error.code == "DnsFailure"
@@ -453,6 +514,31 @@ def test_a_cancelled_request_closes_its_connection_and_frees_its_place(
     with RawServer(script) as server:
         run(main())
     assert server.connections == 2
+
+
+def test_a_request_that_fails_and_is_cancelled_at_once_leaves_nothing_behind(run: Runner) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        reached.set()
+        peer.wait_closed()
+
+    async def main() -> None:
+        transport = Transport()
+        request = asyncio.create_task(transport.request(server.endpoint, "GET", "/k", {}))
+        await asyncio.to_thread(reached.wait, 5)
+        closing = asyncio.create_task(transport.close())
+        await asyncio.sleep(0)  # one step: the request has failed and does not know yet
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        await closing
+        assert not transport._watches
+        del request
+        gc.collect()  # complains of errors that nobody looked at
+
+    reached = threading.Event()
+    with RawServer(script) as server:
+        run(main())
 
 
 def test_closing_ends_the_requests_under_way_and_those_that_wait(run: Runner) -> None:

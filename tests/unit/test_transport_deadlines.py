@@ -54,6 +54,18 @@ def test_a_server_that_thinks_is_not_slow_but_idle() -> None:
     assert "no byte moved" in str(connection.error)
 
 
+def test_the_time_that_a_server_thinks_does_not_make_the_transfer_slow() -> None:
+    connection = Scripted()
+    watch = Watch(connection, 0.0)
+    for now in range(1, 15):
+        connection.thinking = now >= 5
+        connection.moved = 300 if connection.thinking else 0
+        watch.look(float(now), LIMITS)
+        assert connection.error is None, now
+    watch.look(15.0, LIMITS)
+    assert "no byte moved" in str(connection.error)
+
+
 def test_a_transfer_below_the_least_speed_ends() -> None:
     connection = Scripted()
     assert looked_at(connection, 50, per_second=49) == 11

@@ -114,6 +114,14 @@ def test_answers_that_never_have_a_body_end_with_their_head(status: bytes) -> No
     assert response.body == b""
 
 
+def test_the_length_of_a_body_that_does_not_come_is_no_reason_to_refuse() -> None:
+    for method, status in [("GET", b"304 Not Modified"), ("HEAD", b"200 OK")]:
+        wire = b"HTTP/1.1 " + status + b"\r\nContent-Length: 5000\r\n\r\n"
+        response = read([wire], method=method, max_body=10)
+        assert response is not None
+        assert response.headers == {"content-length": "5000"}
+
+
 def test_a_reader_goes_on_to_the_next_response() -> None:
     reader = ResponseReader(HTTP)
     for method, wire, body in [
