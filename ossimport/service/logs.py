@@ -6,11 +6,14 @@ one of them, the supervisor, can rotate it by renaming.
 
 import logging
 import os
+import sys
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
 from ossimport.service import READY_FILE
 
+# Set to `stdout`, as in a container, it sends the log there and to no file.
+WHERE = "OSSIMPORT_LOG"
 OUTPUT = "ossimport2.log"  # what the supervisor and all that it starts print
 TAIL_LINES = 15
 LIMIT_BYTES = 50 * 1024 * 1024
@@ -19,13 +22,19 @@ LINE = "[%(asctime)s] [%(levelname)s] [%(processName)s %(process)d] %(message)s"
 
 
 def log_to(path: Path) -> None:
-    """Send this process's log to the file; without a supervisor, to standard error as well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Names that are not UTF-8 are logged with their bytes escaped.
-    file = WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
-    handlers: list[logging.Handler] = [file]
-    if READY_FILE not in os.environ:
-        handlers.append(logging.StreamHandler())
+    """Send this process's log to the file; without a supervisor, to standard error as well.
+
+    With OSSIMPORT_LOG=stdout it goes to standard output alone.
+    """
+    handlers: list[logging.Handler]
+    if os.environ.get(WHERE) == "stdout":
+        handlers = [logging.StreamHandler(sys.stdout)]
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Names that are not UTF-8 are logged with their bytes escaped.
+        handlers = [WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")]
+        if READY_FILE not in os.environ:
+            handlers.append(logging.StreamHandler())
     logging.basicConfig(level=logging.INFO, format=LINE, handlers=handlers, force=True)
 
 
