@@ -10,12 +10,14 @@ from ossimport.config import SystemConfig
 from ossimport.console.options import with_system
 from ossimport.master import run_master
 from ossimport.service import logs
+from ossimport.service.control import prepare
 
 
 @click.command()
 @with_system
 def master(system: SystemConfig) -> None:
     """Scan, plan, dispatch and close jobs until SIGTERM or Ctrl-C."""
+    prepare(system)
     logs.log_to(system.working_dir / "logs" / "import.log")
     stopping = False
 

@@ -8,6 +8,7 @@ import click
 
 from ossimport.config import SystemConfig
 from ossimport.console.options import with_system
+from ossimport.service.control import prepare
 
 WINDOWS = sys.platform == "win32"
 
@@ -16,6 +17,7 @@ WINDOWS = sys.platform == "win32"
 @with_system
 def worker(system: SystemConfig) -> None:
     """Run a Celery worker that copies objects until SIGTERM or Ctrl-C."""
+    prepare(system)
     pool = "threads" if WINDOWS else "prefork"
     command = [
         *(sys.executable, "-m", "celery", "-A", "workers.app", "worker"),
