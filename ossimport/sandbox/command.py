@@ -7,9 +7,11 @@ import click
 from ossimport.errors import ServiceError
 from ossimport.sandbox.server import serve
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 
 @click.command("sandbox")
-@click.option("--port", default=9580, show_default=True, help="Port on loopback; 0: a free one.")
+@click.option("--port", default=9580, show_default=True, help="Port to listen on; 0: a free one.")
 @click.option(
     "--dir",
     "directory",
@@ -26,7 +28,12 @@ from ossimport.sandbox.server import serve
     help="Better given by OSSIMPORT_SANDBOX_SECRET_KEY: a process list shows arguments.",
 )
 @click.option("--bucket", "buckets", multiple=True, help="Bucket to make; may be repeated.")
-@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--address",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; other than loopback only where nobody else can reach it.",
+)
 @click.option("--region", default="cn-hangzhou", show_default=True, help="Region of V4 signatures.")
 def sandbox_command(
     *,
@@ -39,6 +46,12 @@ def sandbox_command(
     region: str,
 ) -> None:
     """Run a local OSS endpoint, to try a migration. It is not a storage product."""
+    if address not in LOOPBACK:
+        click.echo(
+            f"Warning: the sandbox listens on {address}, where other hosts may reach it. It is for"
+            " trying things out: it has no TLS, and nothing that matters should be kept in it.",
+            err=True,
+        )
     try:
         serve(
             port=port,
