@@ -32,35 +32,50 @@ RESTORED_S = 15.0  # a master restores the jobs that Redis has lost as soon as i
 @click.option("--job", "job_file", type=click.Path(path_type=Path), help="The job file, as CFG.")
 @click.option("--yes", is_flag=True, help="Ask nothing; do what finishes the migration.")
 @click.option("--no-input", is_flag=True, help="Ask nothing; clean and retry nothing.")
+@click.option("--no-start", is_flag=True, help="Start nothing: a master and workers run elsewhere.")
 @with_system
 def import_(
-    system: SystemConfig, cfg: Path | None, job_file: Path | None, yes: bool, no_input: bool
+    system: SystemConfig,
+    cfg: Path | None,
+    job_file: Path | None,
+    *,
+    yes: bool,
+    no_input: bool,
+    no_start: bool,
 ) -> int:
     """Submit a job, start the service, watch until all is copied, and report."""
     if yes and no_input:
         raise click.UsageError("--yes and --no-input exclude each other")
+    if no_start and not system.redis_url:
+        raise click.UsageError("--no-start needs redisUrl: the Redis of the others")
     if cfg and job_file:
         raise click.UsageError("name one job file")
     path = (cfg or job_file or default_file("local_job.cfg")).absolute()
     manner = Manner.YES if yes else Manner.NO_INPUT if no_input else Manner.ASK
-    return OneClick(system, load_job_file(path, system), path, manner).run()
+    return OneClick(system, load_job_file(path, system), path, manner, start=not no_start).run()
 
 
 class OneClick:
     """One run of `import`."""
 
-    def __init__(self, system: SystemConfig, job: JobConfig, path: Path, manner: Manner) -> None:
+    def __init__(
+        self, system: SystemConfig, job: JobConfig, path: Path, manner: Manner, *, start: bool
+    ) -> None:
         self._system = system
         self._job = job
         self._path = path
         self._manner = manner
         self._retried = False
-        self._started = control.supervisor(system) is None  # by this run, so it is ours to stop
+        self._serves = start  # else a service elsewhere does the work
+        self._started = (
+            start and control.supervisor(system) is None
+        )  # by this run, so it is ours to stop
 
     def run(self) -> int:
         """Do all of it and return the exit code."""
         try:
-            start_service(self._system, flower=False)
+            if self._serves:
+                start_service(self._system, flower=False)
             with borrow.ledger(self._system) as ledger:
                 code = self._run(ledger)
         except KeyboardInterrupt:
@@ -78,7 +93,7 @@ class OneClick:
         if not self._submit(ledger):
             return DECLINED
         while True:
-            snapshot = watch(self._system, ledger, self._job.name)
+            snapshot = watch(self._system, ledger, self._job.name, served_here=self._serves)
             if snapshot.job.state is JobState.SUCCEED:
                 click.echo("Import to oss completed.")
                 return DONE
@@ -165,6 +180,8 @@ class OneClick:
         return once
 
     def _wants_stop(self) -> bool:
+        if not self._serves:
+            return False
         if self._manner is Manner.ASK:
             answer = self._ask("Stop import service")
             if answer is not None:

@@ -26,13 +26,14 @@ LINE_S = 5.0
 Show = Callable[[Snapshot], None]
 
 
-def watch(system: SystemConfig, ledger: ConsoleLedger, name: str) -> Snapshot:
+def watch(system: SystemConfig, ledger: ConsoleLedger, name: str, *, served_here: bool) -> Snapshot:
     """Show the job until it has ended, then its last block and summary; return the last look.
 
-    Raises ServiceError when the service is gone, JobNotFound when somebody cleans the job.
+    Raises ServiceError when the service is gone that served it here, JobNotFound when somebody
+    cleans the job.
     """
     with _screen() if sys.stdout.isatty() else _lines() as show:
-        snapshot = _follow(system, ledger, name, show)
+        snapshot = _follow(system, ledger, name, show, served_here)
     block = stat_text([snapshot])
     keep(system, "job_stat.log", block)
     journal = Journal(master_dir(system), name)
@@ -42,7 +43,9 @@ def watch(system: SystemConfig, ledger: ConsoleLedger, name: str) -> Snapshot:
     return snapshot
 
 
-def _follow(system: SystemConfig, ledger: ConsoleLedger, name: str, show: Show) -> Snapshot:
+def _follow(
+    system: SystemConfig, ledger: ConsoleLedger, name: str, show: Show, served_here: bool
+) -> Snapshot:
     """Show every look at the job until it has ended."""
     kept_at = 0.0
     while True:
@@ -54,7 +57,7 @@ def _follow(system: SystemConfig, ledger: ConsoleLedger, name: str, show: Show) 
             if time.monotonic() - kept_at >= LINE_S:
                 keep(system, "job_stat.log", stat_text([snapshot]))
                 kept_at = time.monotonic()
-        if control.supervisor(system) is None:
+        if served_here and control.supervisor(system) is None:
             raise ServiceError(
                 "The import service has ended before the job.\n"
                 "    cure: bash console.sh start goes on with it, bash console.sh stat shows it"
