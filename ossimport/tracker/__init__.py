@@ -14,7 +14,6 @@ from typing import NoReturn
 from ossimport.config import SystemConfig
 
 USER = "ossimport"
-PASSWORD_FILE_VARIABLE = "OSSIMPORT_FLOWER_PASSWORD_FILE"
 MAX_TASKS = 20_000  # about 4.3 kB each
 SAVE_INTERVAL_MS = 30_000
 # `result` shows the progress of a running task, and how an ended one ended.
@@ -24,7 +23,7 @@ COLUMNS = "uuid,state,args,result,received,started,runtime,worker"
 def password_file(system: SystemConfig) -> Path:
     """Where the password stands: in the file that OSSIMPORT_FLOWER_PASSWORD_FILE names, else in
     one that `password` makes."""
-    given = os.environ.get(PASSWORD_FILE_VARIABLE)
+    given = os.environ.get("OSSIMPORT_FLOWER_PASSWORD_FILE")
     return Path(given) if given else system.working_dir / "run" / "flower.password"
 
 
