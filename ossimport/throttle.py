@@ -98,8 +98,8 @@ if sys.platform != "win32":
     import fcntl
     import mmap
 
-    _ATTEMPTS = 100
-    _PATIENCE = 0.0001  # seconds between attempts: 10 ms in all
+    _ATTEMPTS = 2500
+    _PATIENCE = 0.0001  # seconds between attempts: a quarter of a second in all
 
     class SharedCell:
         """The time of all processes forked from the one that made it.
@@ -108,9 +108,9 @@ if sys.platform != "win32":
         it. The kernel drops a process's record locks when the process ends, however it ends, so a
         child that is killed while it holds the lock blocks nobody; a semaphore in shared memory
         (`multiprocessing.Value`) would stay taken for ever. A child that is *stopped* while it
-        holds the lock costs the others 10 ms per step: then they go on without it, because a limit
-        that is exceeded by one slice is better than a worker that hangs. A half-written number
-        cannot be: it is one aligned word.
+        holds the lock, for the few microseconds that it does, costs the others a quarter of a
+        second per step: then they go on without it, because a limit that is exceeded by some slices
+        is better than a worker that hangs. A half-written number cannot be: it is one aligned word.
 
         Record locks belong to the process, so one thread per process takes from it: two that
         meet could lose a slice.

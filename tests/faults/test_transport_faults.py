@@ -518,13 +518,14 @@ def test_a_cancelled_request_closes_its_connection_and_frees_its_place(
 
 def test_a_request_that_fails_and_is_cancelled_at_once_leaves_nothing_behind(run: Runner) -> None:
     def script(peer: Peer) -> None:
-        peer.read_request()
+        peer.read_head()
         reached.set()
-        peer.wait_closed()
+        released.wait(5)
 
     async def main() -> None:
         transport = Transport()
-        request = asyncio.create_task(transport.request(server.endpoint, "GET", "/k", {}))
+        body = memoryview(bytes(32 << 20))
+        request = asyncio.create_task(transport.request(server.endpoint, "PUT", "/k", {}, body))
         await asyncio.to_thread(reached.wait, 5)
         closing = asyncio.create_task(transport.close())
         await asyncio.sleep(0)  # one step: the request has failed and does not know yet
@@ -536,9 +537,10 @@ def test_a_request_that_fails_and_is_cancelled_at_once_leaves_nothing_behind(run
         del request
         gc.collect()  # complains of errors that nobody looked at
 
-    reached = threading.Event()
+    reached, released = threading.Event(), threading.Event()
     with RawServer(script) as server:
         run(main())
+        released.set()
 
 
 def test_closing_ends_the_requests_under_way_and_those_that_wait(run: Runner) -> None:
@@ -555,6 +557,7 @@ def test_closing_ends_the_requests_under_way_and_those_that_wait(run: Runner) ->
         ]
         await asyncio.to_thread(reached.wait, 5)
         await transport.close()
+        assert not transport._watches
         await transport.close()
         for error in await asyncio.gather(*requests):
             assert error.code == "ConnectionReset"

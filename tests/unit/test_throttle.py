@@ -171,7 +171,7 @@ def test_a_child_stopped_while_it_holds_the_lock_does_not_hang_the_others() -> N
             pass
         began = time.perf_counter()
         assert cell.advance(5.0, 1.0) == 6.0
-        assert time.perf_counter() - began < 1.0
+        assert time.perf_counter() - began < 5.0
     finally:
         os.kill(pid, signal.SIGKILL)
         _wait(pid)
