@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ossimport.errors import Fatal, Permanent, StorageError
 from ossimport.model import Lane, ObjectInfo
+from ossimport.naming import display
 from ossimport.sources.base import Payload, Scan, Source
 from ossimport.sources.local_errors import translate
 from ossimport.sources.local_scan import LocalScan, mtime_ns, root_error
@@ -31,9 +32,7 @@ T = TypeVar("T")
 SMALL = 1 << 20  # bytes that are read on the event loop while the disk is quick
 SLOW_S = 0.002  # seconds per small read from which on a thread is worth its cost
 PATIENCE = 50  # of the event loop's time, one part in so many is spent on trying a slow disk again
-THREADS = (
-    64  # started when there is work for them; on a mount far away, each waits most of the time
-)
+THREADS = 64  # at most, started when there is work: on a mount far away most of them wait
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # A pipe that has taken a file's place must not block. Windows has O_BINARY instead.
@@ -106,7 +105,7 @@ class LocalSource:
         except (OSError, ValueError) as exc:
             raise _translate(exc, "stat", key, path) from exc
         if not S_ISREG(status.st_mode):
-            message = f"{path} is no regular file any more"
+            message = f"{display(path)} is no regular file any more"
             raise Permanent(message, code="NotFound", op="stat", key=key)
         return ObjectInfo(key, status.st_size, mtime_ns(status))
 
@@ -137,7 +136,7 @@ class LocalSource:
         if not change and len(body) < length:
             change = f"ended at byte {offset + len(body)}"
         if change:
-            message = f"{path} has changed since it was listed: {change}"
+            message = f"{display(path)} has changed since it was listed: {change}"
             raise Permanent(message, code="SourceChanged", op="read", key=info.key)
         return body
 
@@ -176,4 +175,4 @@ def _translate(exc: OSError | ValueError, op: str, key: str, path: str) -> Stora
     if isinstance(exc, OSError):
         return translate(exc, op, key, path)
     # The name holds NUL or a surrogate that stands for no byte, so that no file can have it.
-    return Permanent(f"{path!r} cannot exist", code="NotFound", op=op, key=key)
+    return Permanent(f"{display(path)} cannot exist", code="NotFound", op=op, key=key)

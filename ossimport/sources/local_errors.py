@@ -3,6 +3,7 @@
 import errno
 
 from ossimport.errors import Permanent, StorageError, Transient
+from ossimport.naming import display
 
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 
@@ -39,13 +40,14 @@ def explain(exc: OSError, what: str) -> str:
 
 def translate(exc: OSError, op: str, key: str, path: str) -> StorageError:
     """Turn the error of an operation on one object into ours."""
+    shown = display(path)
     if exc.errno in GONE:
-        return Permanent(f"{path} is gone", code="NotFound", op=op, key=key)
+        return Permanent(f"{shown} is gone", code="NotFound", op=op, key=key)
     if exc.errno in _REPLACED:
-        message = f"{path} is no regular file any more"
+        message = f"{shown} is no regular file any more"
         return Permanent(message, code="SourceChanged", op=op, key=key)
     code = code_of(exc)
-    message = explain(exc, f"cannot {op} {path}")
+    message = explain(exc, f"cannot {op} {shown}")
     if code in {"AccessDenied", "NameTooLong"}:
         return Permanent(message, code=code, op=op, key=key)
     return Transient(message, code=code, op=op, key=key)

@@ -86,8 +86,9 @@ class Directory:
         self._folders.clear()
 
     def close(self) -> None:
-        """Walk nothing more."""
+        """Walk nothing more, and give nothing away."""
         self.names = iter(())
+        self._folders.clear()
         if self._runs:
             self._runs.close()
 

@@ -13,6 +13,7 @@ from stat import S_IFMT, S_IFREG, S_ISDIR, S_ISFIFO, S_ISLNK, S_ISSOCK
 
 from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.model import Lane, ObjectInfo, Scanned, Verdict
+from ossimport.naming import display
 from ossimport.sources.local_errors import GONE, code_of, explain
 from ossimport.sources.local_names import Directory
 
@@ -105,7 +106,8 @@ class LocalScan:
                 yield from self._after_vanishing()
             else:
                 rest = Lane(prefix + cursor, prefix + (until or "/"))
-                yield self._failed(prefix, rest, code_of(exc), explain(exc, f"cannot list {path}"))
+                what = explain(exc, f"cannot list {display(path)}")
+                yield self._failed(prefix, rest, code_of(exc), what)
 
     def _files(self, directory: Directory) -> Generator[Scanned, None, str]:
         """Yield what comes before the next subdirectory; return its name, "" when there is none."""
@@ -137,7 +139,7 @@ class LocalScan:
         elif exc.errno in GONE:
             yield from self._after_vanishing()
         else:
-            what = explain(exc, f"cannot look at {path}")
+            what = explain(exc, f"cannot look at {display(path)}")
             yield self._failed(key, Lane(self._last, key), code_of(exc), what)
 
     def _after_vanishing(self) -> Iterator[Scanned]:
@@ -150,7 +152,7 @@ class LocalScan:
                     return  # deleted, together with what was in it
                 mounted = False
             if not mounted:
-                what = f"{directory.path} was unmounted or replaced while it was scanned"
+                what = f"{display(directory.path)} was unmounted or replaced while it was scanned"
                 if not depth:
                     message = f"{what}. Cure: mount srcPrefix again, then start the job again."
                     raise Fatal(message, code="Unmounted", op="scan")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ossimport.errors import Permanent
 from ossimport.model import Lane, ObjectInfo, Scanned, Verdict
+from ossimport.naming import display
 from ossimport.sources.base import Checksum, Payload
 
 
@@ -38,7 +39,7 @@ class MemorySource:
     def exclude(self, key: str, code: str) -> None:
         """List an entry that is no object."""
         info = ObjectInfo(key, 0)
-        self._odd[key] = Scanned(info, key, Verdict.EXCLUDED, code, f"{key} is no object")
+        self._odd[key] = Scanned(info, key, Verdict.EXCLUDED, code, f"{display(key)} is no object")
 
     def fail(self, key: str, code: str) -> None:
         """List an entry that stands for a part of the source that cannot be listed.
@@ -46,7 +47,9 @@ class MemorySource:
         `remove` mends it. Its lane then holds an object that was put under the same key.
         """
         info = ObjectInfo(key, 0)
-        self._odd[key] = Scanned(info, key, Verdict.FAILED, code, f"{key} cannot be listed")
+        self._odd[key] = Scanned(
+            info, key, Verdict.FAILED, code, f"{display(key)} cannot be listed"
+        )
 
     def check(self) -> None:
         """There is nothing that could be configured wrongly."""
@@ -64,7 +67,7 @@ class MemorySource:
         stored = self._find(info.key, "read")
         body = stored.body[offset : offset + length]
         if stored.info(info.key) != info or len(body) != length:
-            message = f"{info.key} has changed since it was listed"
+            message = f"{display(info.key)} has changed since it was listed"
             raise Permanent(message, code="SourceChanged", op="read", key=info.key)
         if self._checksums:
             return Payload(body, checksum=Checksum("md5", stored.md5))
@@ -91,7 +94,7 @@ class MemorySource:
     def _find(self, key: str, op: str) -> "_Stored":
         stored = self._objects.get(key)
         if stored is None:
-            raise Permanent(f"{key} is gone", code="NotFound", op=op, key=key)
+            raise Permanent(f"{display(key)} is gone", code="NotFound", op=op, key=key)
         return stored
 
 

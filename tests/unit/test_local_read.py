@@ -80,7 +80,7 @@ async def test_a_name_that_is_not_utf8_is_read(tmp_path: Path) -> None:
 async def test_a_changed_file_is_refused_and_the_message_says_how_it_changed(
     tmp_path: Path, body: bytes, same_time: bool, words: str
 ) -> None:
-    path = tmp_path / "file"
+    path = tmp_path / os.fsdecode(b"caf\xe9\n")
     info = write(path, b"listed")
     write(path, body)
     if same_time:
@@ -91,6 +91,7 @@ async def test_a_changed_file_is_refused_and_the_message_says_how_it_changed(
     assert isinstance(error, Permanent)
     assert error.code == "SourceChanged"
     assert words in str(error)
+    assert "caf\\xe9\\x0a has changed" in str(error)
 
 
 async def test_a_change_while_the_bytes_are_read_is_noticed(
@@ -188,6 +189,7 @@ async def test_what_is_gone_is_not_found(tmp_path: Path) -> None:
     for key in ("gone", "gone/deeper", "file/deeper", "nul\0", "half\ud83d"):
         error = await refusal(source, ObjectInfo(key, 0))
         assert (error.code, error.op) == ("NotFound", "read")
+        assert str(error).isprintable()
         with pytest.raises(Permanent) as caught:
             await source.stat(key)
         assert (caught.value.code, caught.value.op) == ("NotFound", "stat")

@@ -582,8 +582,34 @@ def test_what_was_given_away_is_not_in_the_lane_of_a_later_failure(
     assert scan.split() == Lane("a/b/d/", "")
     (root / "a/b/c/2").unlink()
     remount(root / "a")
-    (failed,) = entries
+    failed = next(entries)
     assert (failed.info.key, failed.rescan) == ("a/", Lane("a/b/c/1", "a/b/d/"))
+    assert list(entries) == []
+
+
+def test_nothing_of_a_failed_directory_is_given_away(
+    tmp_path: Path, remount: Callable[[Path], None]
+) -> None:
+    root = make(tmp_path / "root", "a/1", "a/2", "a/b/3", "a/c/4", "f")
+    scan = open_scan(root, depth=2)
+    entries = iter(scan)
+    next(entries)
+    (root / "a/2").unlink()
+    remount(root / "a")
+    assert next(entries).info.key == "a/"
+    assert scan.split() is None
+    assert [entry.info.key for entry in entries] == ["f"]
+
+
+def test_the_message_about_an_odd_name_can_be_printed(unprivileged: Path) -> None:
+    odd = unprivileged / os.fsdecode(b"caf\xe9\n")
+    with as_owner():
+        odd.mkdir(mode=0)
+    failed = walk(unprivileged)[-2]
+    assert failed.info.key == os.fsdecode(b"caf\xe9\n/")
+    assert "caf\\xe9\\x0a/: " in failed.message
+    with as_owner():
+        odd.rmdir()
 
 
 def test_nothing_is_given_away_before_the_walk_begins_or_after_it_ends(tmp_path: Path) -> None:
