@@ -1,4 +1,4 @@
-"""Copy one object: skip it? read, send, verify. The only place that tries again.
+"""Copy one object: skip it? read, send, verify.
 
 Every transfer unit, a whole object below the multipart threshold or else one part, is held in
 memory: it is read once, its CRC64 is taken once, and it can be sent again because it is still
@@ -11,20 +11,20 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from ossimport import naming
 from ossimport.budget import Budget
 from ossimport.content_type import content_type
 from ossimport.crc64 import crc64, crc64_combine
 from ossimport.dest.base import Body, Destination, Limits, Stored
-from ossimport.errors import Permanent, StorageError, Transient
+from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
+from ossimport.patience import End, Patience
 from ossimport.sources.base import Checksum, Payload, Source
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 SaveUpload = Callable[[Upload | None], Awaitable[None]]
 
 # A body above this is hashed in a thread: at about 3 GB/s the event loop would stall for longer
@@ -53,16 +53,6 @@ def part_size_for(size: int, wished: int, limits: Limits) -> int:
     """The part size nearest to `wished` that the service takes for an object of `size` bytes."""
     fewest = -(-size // limits.max_parts)
     return min(max(wished, fewest, limits.min_part_size), limits.max_part_size)
-
-
-def backoff(attempt: int, jitter: float) -> float:
-    """Seconds to wait after failed attempt `attempt` (from 1): 0.2 s doubling to 30 s.
-
-    `jitter` in [0, 1) spreads the waits over half to all of that, so that sixty requests that
-    failed together do not come back together.
-    """
-    ceiling: float = min(30.0, 0.2 * 2 ** min(attempt - 1, 10))
-    return ceiling * (0.5 + jitter / 2)
 
 
 class _Copying:
@@ -94,9 +84,10 @@ class CopyEngine:
         self.dest = dest
         self.policy = policy
         self.budget = budget
+        self.patience = Patience(policy.attempts, jitter=jitter, sleep=sleep)
+        self.at_source = End("source")
+        self.at_dest = End("destination")
         self.moving = 0  # bytes at the destination of large objects that are not finished
-        self._jitter = jitter
-        self._sleep = sleep
 
     async def copy(
         self, info: ObjectInfo, *, upload: Upload | None = None, save: SaveUpload
@@ -118,24 +109,6 @@ class CopyEngine:
             result = _ended(Outcome.FAILED, it.info, exc)
         return result._replace(seconds=time.monotonic() - started, attempts=1 + it.retries)
 
-    async def persist(
-        self, request: Callable[[], Awaitable[T]], it: _Copying | None = None, attempts: int = 0
-    ) -> T:
-        """Make a request until it succeeds, fails for good, or has failed often enough."""
-        attempt = 0
-        while True:
-            try:
-                return await request()
-            except Transient as exc:
-                attempt += 1
-                if attempt >= (attempts or self.policy.attempts):
-                    raise
-                if it is not None:
-                    it.retries += 1
-                wait = max(backoff(attempt, self._jitter()), min(exc.retry_after, 300.0))
-                log.debug("%s %s: %s; again in %.1f s", exc.op, exc.key, exc.code, wait)
-                await self._sleep(wait)
-
     async def _follow_changes(self, it: _Copying) -> CopyResult:
         """Copy the version that is there now, as often as the source changes under our hands."""
         for _ in range(self.policy.changes):
@@ -144,7 +117,9 @@ class CopyEngine:
             except Permanent as exc:
                 if exc.code != "SourceChanged":
                     raise
-                it.info = await self.persist(lambda: self.source.stat(it.info.key), it)
+                it.info = await self.patience.ask(
+                    self.at_source, lambda: self.source.stat(it.info.key), it
+                )
         raise Permanent(
             f"the object changed {self.policy.changes} times while it was read",
             code="SIZE_NOT_MATCH",
@@ -176,7 +151,7 @@ class CopyEngine:
         OSS tells whole seconds only: one written in the very second of the change may be the older
         version, so it does not count.
         """
-        found = await self.persist(lambda: self.dest.stat(key), it)
+        found = await self.patience.ask(self.at_dest, lambda: self.dest.stat(key), it)
         if found is None or found.size != it.info.size or not it.info.mtime_ns:
             return False
         return found.mtime_ns // 1_000_000_000 > it.info.mtime_ns // 1_000_000_000
@@ -187,14 +162,16 @@ class CopyEngine:
         size = it.info.size
         await self.budget.take(size)
         try:
-            payload, crc, headers = await self.persist(lambda: self._read_whole(it.info), it)
+            payload, crc, headers = await self.patience.ask(
+                self.at_source, lambda: self._read_whole(it.info), it
+            )
 
             async def put() -> Stored:
                 stored = await self.dest.put(key, payload.body, headers)
                 verify(crc, stored.crc64, key, stored.request_id)
                 return stored
 
-            stored = await self.persist(put, it)
+            stored = await self.patience.ask(self.at_dest, put, it)
         finally:
             self.budget.give(size)
         proof = _proof(stored, payload.checksum)
@@ -231,7 +208,7 @@ class CopyEngine:
         except Permanent:
             await self._drop_upload(it)
             raise
-        except (Transient, asyncio.CancelledError):
+        except (Transient, Fatal, asyncio.CancelledError):
             await asyncio.shield(it.save(upload))  # `retry` or the next holder goes on from here
             raise
         finally:
@@ -251,15 +228,17 @@ class CopyEngine:
                     return kept
             await self._drop_upload(it)
         headers = self._headers(it.info.key, Payload(b""))
-        upload_id = await self.persist(lambda: self.dest.start_upload(key, headers), it)
+        upload_id = await self.patience.ask(
+            self.at_dest, lambda: self.dest.start_upload(key, headers), it
+        )
         it.upload = Upload(key, upload_id, part_size, it.info, {})
         await it.save(it.upload)
         return it.upload
 
     async def _resume(self, it: _Copying, upload: Upload) -> Upload | None:
         try:
-            held = await self.persist(
-                lambda: self.dest.list_parts(upload.key, upload.upload_id), it
+            held = await self.patience.ask(
+                self.at_dest, lambda: self.dest.list_parts(upload.key, upload.upload_id), it
             )
         except Permanent as exc:
             if exc.code != "NoSuchUpload":
@@ -289,7 +268,7 @@ class CopyEngine:
                     raise
                 return Stored(found.etag, found.crc64, exc.request_id)
 
-        stored = await self.persist(finish, it)
+        stored = await self.patience.ask(self.at_dest, finish, it)
         if stored.crc64 is not None and stored.crc64 != crc:
             raise Permanent(
                 f"OSS holds other bytes than were sent (CRC64 {stored.crc64}, sent {crc})",
@@ -306,8 +285,11 @@ class CopyEngine:
         if upload is None:
             return
         try:
-            await self.persist(
-                lambda: self.dest.abort_upload(upload.key, upload.upload_id), it, attempts=2
+            await self.patience.ask(
+                self.at_dest,
+                lambda: self.dest.abort_upload(upload.key, upload.upload_id),
+                it,
+                attempts=2,
             )
         except (Transient, Permanent) as exc:
             log.warning("%s: upload %s stays behind: %s", upload.key, upload.upload_id, exc)
@@ -364,7 +346,9 @@ class _PartSender:
     async def _send(self, number: int, size: int) -> tuple[str, int]:
         engine, it, upload = self._engine, self._it, self._upload
         offset = (number - 1) * upload.part_size
-        payload = await engine.persist(lambda: engine.source.read(it.info, offset, size), it)
+        payload = await engine.patience.ask(
+            engine.at_source, lambda: engine.source.read(it.info, offset, size), it
+        )
         crc = await hash_body(payload.body)
 
         async def send() -> str:
@@ -372,7 +356,7 @@ class _PartSender:
             verify(crc, part.crc64, upload.key, "")
             return part.etag
 
-        return await engine.persist(send, it), crc
+        return await engine.patience.ask(engine.at_dest, send, it), crc
 
     def _size_of(self, number: int) -> int:
         part_size = self._upload.part_size

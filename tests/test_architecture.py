@@ -24,6 +24,7 @@ LAYERS = [
         "planner",
         "throttle",
         "budget",
+        "patience",
     },
     {"transport"},
     {"sources", "dest", "ledger"},

@@ -113,6 +113,7 @@ class TaskRun:
             await self._call(lambda: self._ledger.stop_job(self._claim, reason))
             raise
         except Transient as exc:
+            # The listing alone is refused, for minutes. The task is handed back and tried again.
             log.warning("task %s: cannot verify: %s", self._claim.task_id, exc)
             ended = False
         await self._flush()
@@ -301,10 +302,13 @@ class TaskRun:
                 self._note(index, CopyResult(Outcome.FAILED, result.size, code=code, message=text))
 
     async def _absent(self, indexes: list[int]) -> list[int]:
-        prefix, dest = self._engine.policy.dest_prefix, self._engine.dest
+        engine = self._engine
+        prefix, dest = engine.policy.dest_prefix, engine.dest
         by_key = {naming.dest_key(prefix, self._objects[i].key): i for i in indexes}
         expected = [(key, self._sizes.get(i, self._objects[i].size)) for key, i in by_key.items()]
-        missing = await self._engine.persist(lambda: audit.absent(dest, prefix, expected))
+        missing = await engine.patience.ask(
+            engine.at_dest, lambda: audit.absent(dest, prefix, expected)
+        )
         return [by_key[key] for key in missing]
 
     def _take_back(self, index: int) -> None:

@@ -13,9 +13,10 @@ from ossimport.budget import Budget
 from ossimport.crc64 import crc64
 from ossimport.dest.base import OSS_LIMITS, Body, Limits, Stored, StoredPart
 from ossimport.dest.memory import MemoryDestination
-from ossimport.engine import CopyEngine, CopyPolicy, backoff, part_size_for
+from ossimport.engine import CopyEngine, CopyPolicy, part_size_for
 from ossimport.errors import Fatal, Permanent, Transient
 from ossimport.model import CopyResult, Lane, ObjectInfo, Outcome, Proof, Upload
+from ossimport.patience import OUTAGE_S, backoff
 from ossimport.sources.base import Checksum, Payload, Scan
 
 SMALL = Limits(
@@ -126,6 +127,7 @@ class Bench:
 
     async def _sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
+        await asyncio.sleep(0)
 
     async def _save(self, upload: Upload | None) -> None:
         self.saved.append(upload._replace(parts=dict(upload.parts)) if upload else None)
@@ -179,11 +181,49 @@ async def test_a_transient_refusal_is_tried_again_without_a_second_read(bench: B
     assert bench.source.reads == 1
 
 
-async def test_an_object_fails_when_it_was_refused_often_enough(bench: Bench) -> None:
-    bench.dest.before["put"] = [throttled()] * 3
-    result = await bench.copy(bench.source.put("a", b"x"))
-    assert (result.outcome, result.code, result.attempts) == (Outcome.FAILED, "Throttled", 3)
+async def test_an_object_fails_when_it_was_refused_often_enough_and_others_were_not(
+    bench: Bench,
+) -> None:
+    bench.dest.before["put"] = [throttled(), None, throttled(), throttled()]
+    refused, taken = await asyncio.gather(
+        bench.copy(bench.source.put("a", b"x")), bench.copy(bench.source.put("b", b"y"))
+    )
+    assert (refused.outcome, refused.code, refused.attempts) == (Outcome.FAILED, "Throttled", 3)
+    assert taken.outcome is Outcome.COPIED
     assert "to/a" not in bench.dest.objects
+
+
+async def test_nothing_fails_while_the_destination_refuses_everything(bench: Bench) -> None:
+    bench.dest.before["put"] = [throttled()] * 20
+    both = await asyncio.gather(
+        bench.copy(bench.source.put("a", b"x")), bench.copy(bench.source.put("b", b"y"))
+    )
+    assert [result.outcome for result in both] == [Outcome.COPIED, Outcome.COPIED]
+
+
+async def test_a_destination_that_does_not_come_back_stops_the_job(bench: Bench) -> None:
+    bench.dest.before["put"] = [throttled()] * 1000
+    infos = [bench.source.put(key, b"x") for key in "abc"]
+    results = await asyncio.gather(*map(bench.copy, infos), return_exceptions=True)
+    assert any(isinstance(result, Fatal) and result.code == "Outage" for result in results)
+    assert sum(bench.waits) >= OUTAGE_S
+    assert bench.engine.at_dest.waiting == 0
+
+
+async def test_one_object_that_is_refused_for_ever_fails_alone(bench: Bench) -> None:
+    bench.dest.before["put"] = [throttled()] * 1000
+    result = await bench.copy(bench.source.put("a", b"x"))
+    assert (result.outcome, result.code) == (Outcome.FAILED, "Throttled")
+    assert sum(bench.waits) >= OUTAGE_S
+
+
+async def test_a_source_that_answers_does_not_hide_that_the_destination_is_gone(
+    bench: Bench,
+) -> None:
+    bench.dest.before["put"] = [throttled()] * 6
+    infos = [bench.source.put(key, b"x") for key in "abcdef"]
+    results = await asyncio.gather(*map(bench.copy, infos))
+    assert {result.outcome for result in results} == {Outcome.COPIED}
 
 
 async def test_a_permanent_refusal_is_not_tried_again(bench: Bench) -> None:
@@ -334,9 +374,9 @@ async def test_the_threshold_itself_still_goes_in_one_request(bench: Bench) -> N
 
 async def test_an_upload_goes_on_where_it_stopped(bench: Bench) -> None:
     info = bench.source.put("big", BIG)
-    bench.dest.before["part"] = [None] * 5 + [throttled()] * 50
-    result = await bench.copy(info)
-    assert result.outcome is Outcome.FAILED
+    bench.dest.before["part"] = [None] * 5 + [throttled()] * 1000
+    with pytest.raises(Fatal):
+        await bench.copy(info)
     kept = bench.saved[-1]
     assert kept is not None
     assert 0 < len(kept.parts) < 13
@@ -350,8 +390,9 @@ async def test_an_upload_goes_on_where_it_stopped(bench: Bench) -> None:
 
 async def test_parts_of_another_version_are_dropped(bench: Bench) -> None:
     old = bench.source.put("big", bytes(512))
-    bench.dest.before["part"] = [None] * 5 + [throttled()] * 50
-    await bench.copy(old)
+    bench.dest.before["part"] = [None] * 5 + [throttled()] * 1000
+    with pytest.raises(Fatal):
+        await bench.copy(old)
     kept = bench.saved[-1]
     bench.dest.before.clear()
     bench.dest.asked.clear()
@@ -363,8 +404,9 @@ async def test_parts_of_another_version_are_dropped(bench: Bench) -> None:
 
 async def test_a_part_that_the_service_lost_is_sent_again(bench: Bench) -> None:
     info = bench.source.put("big", BIG)
-    bench.dest.before["part"] = [None] * 5 + [throttled()] * 50
-    await bench.copy(info)
+    bench.dest.before["part"] = [None] * 5 + [throttled()] * 1000
+    with pytest.raises(Fatal):
+        await bench.copy(info)
     kept = bench.saved[-1]
     assert kept is not None
     lost = min(kept.parts)
@@ -425,9 +467,10 @@ async def test_a_cancelled_upload_is_written_down(bench: Bench) -> None:
 
 async def test_no_bytes_stay_reserved_whatever_happens(bench: Bench) -> None:
     bench.dest.before["put"] = [Permanent("no", code="AccessDenied")]
-    bench.dest.before["part"] = [throttled()] * 50
+    bench.dest.before["part"] = [throttled()] * 1000
     await bench.copy(bench.source.put("a", b"x"))
-    await bench.copy(bench.source.put("big", BIG))
+    with pytest.raises(Fatal):
+        await bench.copy(bench.source.put("big", BIG))
     assert bench.engine.budget._held == 0
 
 
