@@ -40,6 +40,7 @@ _CURES = {
     "retry",
     "NotAtDestination": "somebody removes objects at the destination, or its listing lags: retry",
     "NotFound": "the object is gone from the source; put it back if it was wanted",
+    "Outage": "see why the end refuses everything (network, quota, disk), then retry the job",
     "NothingFound": "check srcPrefix (it must end with /), srcBucket and importSince; then clean "
     "and submit again",
     "QpsLimitExceeded": _SLOWER,
