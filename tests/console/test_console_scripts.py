@@ -98,8 +98,10 @@ def test_they_work_from_any_directory_and_through_links(clone: Clone, tmp_path: 
     (elsewhere / "absolute").symlink_to(clone.home / "import.sh")
     (elsewhere / "relative").symlink_to("absolute")
     (elsewhere / "console").symlink_to(Path("..") / clone.home.name / "console.sh")
-    for script in ("absolute", "relative", "console", str(clone.home / "console.sh")):
-        answer = clone.run(script, "stat", cwd=elsewhere)
+    for script in ("absolute", "relative", "console"):
+        from_there = clone.run(script, "stat", cwd=elsewhere)
+        assert from_there.returncode == 0, from_there.stderr
+        answer = clone.run(elsewhere / script, "stat", cwd=tmp_path)
         assert answer.returncode == 0, answer.stderr
         assert answer.stdout.startswith(f"home={clone.home} ")
     kept = clone.run("console.sh", "stat", env={"OSS_IMPORT_HOME": "/opt/other"})
@@ -116,6 +118,7 @@ def test_what_changes_the_installation_makes_it_anew(clone: Clone) -> None:
         assert clone.calls("venv") == 0
     clone.run("console.sh", "stat", env={"PATCH": "1"})
     assert clone.calls("-m pip install") == 1
+    clone.run("console.sh", "stat")
     moved = clone.home.rename(clone.home.with_name("moved"))
     clone.run(moved / "console.sh", "stat", cwd=moved)
     assert clone.calls("-m pip install") == 1

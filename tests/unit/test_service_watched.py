@@ -137,7 +137,7 @@ def test_one_that_never_becomes_ready_is_killed_unless_it_is_loading(stage: Stag
     stage.is_loading = True
     stage.watched.look(0.0)
     stage.watched.look(3600.0)
-    assert stage.spawned[0].poll() is None
+    assert not wait_until(lambda: stage.spawned[0].poll() is not None, 0.3)
     stage.is_loading = False
     stage.watched.look(3601.0)
     assert wait_until(lambda: stage.spawned[0].poll() == -9, 10)
