@@ -1,18 +1,18 @@
 """Every error that crosses a module boundary. The class says what to do, `code` says what happened.
 
-    OssImportError
-    ├─ ConfigError            the operator must edit a file in conf/      exit 3
-    ├─ PreflightError         an end does not answer as configured        exit 3
-    ├─ JobError               JobExists, JobNotFound
-    ├─ ServiceError           a process of the service cannot run here
-    ├─ StorageError           op, key, code, request_id
-    │   ├─ Transient          the engine tries again, with backoff
-    │   ├─ Permanent          this object fails; the next one goes on
-    │   └─ Fatal              the job stops; the ledger keeps the reason  exit 4
-    └─ LedgerError
-        ├─ LedgerUnavailable  Redis does not answer; wait and try again
-        ├─ LedgerBehind       the ledger lost steps the journal has; replay them
-        └─ StaleClaim         somebody else owns the task now; drop it
+OssImportError
+├─ ConfigError            the operator must edit a file in conf/      exit 3
+├─ PreflightError         an end does not answer as configured        exit 3
+├─ JobError               JobExists, JobNotFound
+├─ ServiceError           a process of the service cannot run here
+├─ StorageError           op, key, code, request_id
+│   ├─ Transient          the engine tries again, with backoff
+│   ├─ Permanent          this object fails; the next one goes on
+│   └─ Fatal              the job stops; the ledger keeps the reason  exit 4
+└─ LedgerError
+    ├─ LedgerUnavailable  Redis does not answer; wait and try again
+    ├─ LedgerBehind       the ledger lost steps the journal has; replay them
+    └─ StaleClaim         somebody else owns the task now; drop it
 """
 
 from collections.abc import Sequence

@@ -102,7 +102,9 @@ class Proof(StrEnum):
 
     NONE = "0"
     SIZE = "1"
-    CRC64 = "2"  # CRC64 of the bytes as read equals what OSS returned, and the source did not change
+    CRC64 = (
+        "2"  # CRC64 of the bytes as read equals what OSS returned, and the source did not change
+    )
     SOURCE = "3"  # the same, and the source's own checksum agrees
 
 
@@ -184,7 +186,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The law: listed = copied + skipped + failed + vanished + excluded + left, at every instant."""
+    """The law: listed = copied + skipped + failed + vanished + excluded + left, always."""
 
     listed: Tally = field(default_factory=Tally)
     copied: Tally = field(default_factory=Tally)
