@@ -1,3 +1,3 @@
-"""Moves objects from ten kinds of storage into Alibaba Cloud OSS and proves that every one arrived."""
+"""Moves objects into Alibaba Cloud OSS and proves that every one arrived."""
 
 __version__ = "3.0.0"
