@@ -24,7 +24,12 @@ def master_dir(system: SystemConfig) -> Path:
 
 def taken(system: SystemConfig, ledger: Ledger, name: str) -> bool:
     """A job of this name is there: in the ledger, or in the journal only if Redis has lost it."""
-    return name in ledger.jobs() or name in Journal.jobs(master_dir(system))
+    return name in ledger.jobs() or name in journalled(system)
+
+
+def journalled(system: SystemConfig) -> list[str]:
+    """Names of the jobs that have a journal here."""
+    return Journal.jobs(master_dir(system))
 
 
 def taken_text(name: str) -> str:

@@ -78,13 +78,20 @@ def stat(system: SystemConfig, detail: str | None, as_json: bool) -> None:
 
 def _hints(system: SystemConfig, found: list[Snapshot]) -> list[str]:
     """What an operator who looks at the jobs should also know of the service."""
+    hints = []
     status = control.status(system)
+    lost = set(actions.journalled(system)) - {snapshot.job.name for snapshot in found}
     if status:
-        return status.troubles
-    unfinished = any(snapshot.job.state is JobState.RUNNING for snapshot in found)
-    if unfinished and not system.redis_url:  # else masters may run on other hosts
-        return ["Import service is not running. Start it with: bash console.sh start"]
-    return []
+        hints += status.troubles
+    elif not system.redis_url and any(s.job.state is JobState.RUNNING for s in found):
+        # (With redisUrl, masters may run on other hosts.)
+        hints.append("Import service is not running. Start it with: bash console.sh start")
+    if lost:
+        hints.append(
+            f"Redis does not know {', '.join(sorted(lost))}; master/jobs does. A master restores"
+            " what Redis has lost when it starts: bash console.sh start"
+        )
+    return hints
 
 
 @click.command()

@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import shutil
 import signal
 import time
 
@@ -131,6 +132,21 @@ def test_a_job_that_was_only_submitted_is_resumed(installation: Installation) ->
     assert answer.returncode == 0
     assert "resume job:local_test" in answer.stdout
     assert "Clean job" not in answer.stdout
+
+
+def test_a_redis_that_was_wiped_is_rebuilt_from_the_journal(installation: Installation) -> None:
+    installation.fill(2)
+    assert installation.run("import", "--yes").returncode == 0
+    shutil.rmtree(installation.wd / "data" / "redis")
+    shown = installation.run("stat")
+    assert "no jobs is running or finished." in shown.stdout
+    assert "Redis does not know local_test; master/jobs does." in shown.stderr
+    refused = installation.run("submit")
+    assert refused.returncode == 1
+    assert "please clean it first" in refused.stderr
+    assert installation.run("start").returncode == 0
+    assert wait_until(lambda: bool(installation.run("retry", "local_test").stdout), 20)
+    assert installation.stat()["objects"]["copied"] == 2
 
 
 def test_yes_cleans_an_unfinished_job_whose_file_says_something_else_now(
