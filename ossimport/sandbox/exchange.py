@@ -190,13 +190,11 @@ class Exchange(HTTPMessageDelegate):
             *(xml.tag(n, _UNPRINTABLE.sub("\ufffd", v)) for n, v in refusal.details.items()),
         )
         headers = dict(refusal.headers)
-        if self._method == "HEAD":
+        if refusal.status in _BODILESS:
+            body = b""
+        elif self._method == "HEAD":
             headers["x-oss-err"] = base64.b64encode(body).decode()
             body = b""
-        elif refusal.status in _BODILESS:
-            body = b""
-        elif body:
-            headers["Content-Type"] = "application/xml"
         self._send(Answer(refusal.status, headers, body))
 
     def _send(self, answer: Answer) -> None:

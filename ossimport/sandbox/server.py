@@ -3,11 +3,11 @@
 import asyncio
 import signal
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
@@ -93,9 +93,10 @@ async def _run(
     address, port = sockets[0].getsockname()[:2]
     host = f"[{address}]" if ":" in address else address
     names = ", ".join(dict.fromkeys(buckets)) or "none"
-    click.echo(
-        f"sandbox listens on http://{host}:{port}, bucket {names}, objects in {store.directory}"
+    sys.stdout.write(
+        f"sandbox listens on http://{host}:{port}, bucket {names}, objects in {store.directory}\n"
     )
+    sys.stdout.flush()
     await stop.wait()
     server.stop()
     deadline = loop.time() + _DRAIN_SECONDS
