@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# A module may import from its own layer and from those above it in this list. The packages of a layer
-# in LAYERS_OF_PEERS do not know each other.
+# A module may import from its own layer and from those above it in this list. Packages that are
+# peers do not know each other.
 LAYERS = [
     {"errors", "model", "identity", "__init__"},
     {
