@@ -36,7 +36,7 @@ class Migration(Installation):
     def apply(self) -> None:
         """Write both files anew."""
         self.configure(**self.system)
-        self.write_job(**self.job)
+        self.write_job("local_job.cfg", **self.job)
 
     def verb(self, *arguments: str, code: int | None = 0) -> str:
         """Run a verb to its end without a terminal; check its exit code, return what it printed."""
