@@ -13,7 +13,7 @@ chmod 700 "$secrets"
 keep() { # NAME: standard input becomes that secret, if there is none yet
     if [ ! -s "$secrets/$1" ]; then
         cat >"$secrets/.$1"
-        chmod 444 "$secrets/.$1"
+        chmod 644 "$secrets/.$1"
         mv -f "$secrets/.$1" "$secrets/$1"
     fi
 }
@@ -31,6 +31,9 @@ rm -f "$secrets/redis_conf"
 printf 'requirepass %s\n' "$(cat "$secrets/redis_password")" | keep redis_conf
 
 if ! grep -qs '^OSSIMPORT_SECRETS=' .env; then
+    if [ -n "$(tail -c 1 .env 2>/dev/null)" ]; then
+        echo >>.env # its last line had no end
+    fi
     echo "OSSIMPORT_SECRETS=./$secrets" >>.env
 fi
 
