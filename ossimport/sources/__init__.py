@@ -22,7 +22,7 @@ def open_source(config: "SourceConfig", *, scan_depth: int, scratch: Path) -> So
     module = _MODULES.get(config.type)
     if module is None:
         raise PreflightError(
-            f"srcType={config.type} is not in this version of ossimport yet; it has: "
+            f"srcType={config.type} is not in this version yet, which has: "
             f"{', '.join(_MODULES)}. Cure: set srcType to one of these."
         )
     source: Source = import_module(module).open_source(

@@ -208,3 +208,20 @@ def test_the_readme_command_works_from_another_directory(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     assert "ossimport" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("jobType", "audit"), ("isIncremental", "true"), ("srcType", "s3")]
+)
+def test_what_is_not_there_yet_is_refused_before_anything_is_copied(
+    home: Path, key: str, value: str
+) -> None:
+    cloud = {"srcAccessKey": "a", "srcSecretKey": "b", "srcBucket": "c", "srcPrefix": "d/"}
+    with migration(home, srcDomain="http://s3.us-east-1.amazonaws.com", **{key: value}) as demo:
+        if value == "s3":
+            demo.job.update(cloud)
+            demo.apply()
+        demo.write("a", b"a")
+        out = demo.import_job(code=3)
+        assert "not in this version yet" in out
+        assert demo.run("stat", "--json").stdout.strip() in ('{"jobs": []}', '{\n  "jobs": []\n}')
