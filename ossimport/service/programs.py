@@ -14,8 +14,9 @@ from ossimport.service import READY_FILE, ports
 from ossimport.service.embedded import Answer, EmbeddedServer
 from ossimport.service.processes import PidFile, end
 
-# Who hands out work ends before who does it, and Redis when nobody writes to it any more.
-STOP_ORDER = (("monitor", "master"), ("worker",), ("sandbox",), ("redis",))
+# First those who scan, copy and look on: each writes down where it is, and waits for no other. Then
+# what copying needs, and Redis when nobody writes to it any more.
+STOP_ORDER = (("monitor", "master", "worker"), ("sandbox",), ("redis",))
 # Seconds from SIGTERM to SIGKILL.
 GRACE_S = {"monitor": 5.0, "master": 10.0, "worker": 20.0, "sandbox": 5.0, "redis": 10.0}
 
