@@ -6,10 +6,10 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from ossimport.errors import ServiceError
 from ossimport.sandbox.auth import Gate
@@ -19,6 +19,7 @@ from ossimport.sandbox.request import check_bucket
 from ossimport.sandbox.store import Bucket, Store
 
 _RECEIVE_CHUNK = 256 << 10  # bytes read at once; what one upload keeps in memory
+_BACKLOG = 1024  # connections that come at once before the loop takes them
 _ANY_SIZE = 1 << 62  # what is too large gets an answer in OSS's words, not in Tornado's
 _DRAIN_SECONDS = 1.0  # for requests under way when the sandbox is told to stop
 
@@ -38,17 +39,9 @@ def serve(
     Prints one line when it listens. Raises ServiceError when it cannot run here.
     """
     _check_settings(access_key, secret_key, buckets)
-    sockets = _bind(address, port)
-    try:
-        store = Store(directory)
-    except ServiceError:
-        for listener in sockets:
-            listener.close()
-        raise
-    try:
-        asyncio.run(_run(store, sockets, Gate(access_key, secret_key, region), region, buckets))
-    finally:
-        store.close()
+    with _listen(address, port) as listener, closing(Store(directory)) as store:
+        gate = Gate(access_key, secret_key, region)
+        asyncio.run(_run(store, listener, gate, region, buckets))
 
 
 def _check_settings(access_key: str, secret_key: str, buckets: Sequence[str]) -> None:
@@ -67,18 +60,21 @@ def _check_settings(access_key: str, secret_key: str, buckets: Sequence[str]) ->
             ) from exc
 
 
-def _bind(address: str, port: int) -> list[socket.socket]:
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        return bind_sockets(port, address)
+        listener = socket.create_server((address, port), family=family, backlog=_BACKLOG)
     except OSError as exc:
         raise ServiceError(
             f"the sandbox cannot listen on {address}:{port}: {exc.strerror or exc}\n"
             "    cure: stop what is using the port, or give the sandbox another one"
         ) from exc
+    listener.setblocking(False)
+    return listener
 
 
 async def _run(
-    store: Store, sockets: list[socket.socket], gate: Gate, region: str, buckets: Sequence[str]
+    store: Store, listener: socket.socket, gate: Gate, region: str, buckets: Sequence[str]
 ) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -89,8 +85,8 @@ async def _run(
             store.put_bucket(Bucket(name, int(time.time()), "private", "Standard"))
     sandbox = Sandbox(store, gate, region)
     server = HTTPServer(sandbox, chunk_size=_RECEIVE_CHUNK, max_body_size=_ANY_SIZE)
-    server.add_sockets(sockets)
-    address, port = sockets[0].getsockname()[:2]
+    server.add_socket(listener)
+    address, port = listener.getsockname()[:2]
     host = f"[{address}]" if ":" in address else address
     names = ", ".join(dict.fromkeys(buckets)) or "none"
     sys.stdout.write(
