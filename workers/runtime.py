@@ -14,7 +14,7 @@ from ossimport.budget import Budget
 from ossimport.config import JobConfig, SystemConfig
 from ossimport.dest.oss import OssDestination
 from ossimport.engine import CopyEngine, CopyPolicy
-from ossimport.errors import StaleClaim
+from ossimport.errors import Fatal, JobNotFound, StaleClaim
 from ossimport.ledger.base import Claim, Held, Job, WorkerLedger
 from ossimport.ledger.redis import open_ledger
 from ossimport.model import TaskState
@@ -48,7 +48,6 @@ class Runtime:
         stopping: Callable[[], bool],
     ) -> None:
         self._system = system
-        self._throttle = throttle
         self._stopping = stopping
         self._host = identity.host_name(standalone=not system.redis_url)
         self._worker = identity.name_of_this_process(self._host)
@@ -57,7 +56,8 @@ class Runtime:
         self._loop = _new_loop()
         self._runners = max(1, system.task_threads // system.worker_processes)
         self._share = system.buffer_bytes // system.worker_processes
-        self._engines: dict[tuple[str, int], tuple[JobConfig, CopyEngine]] = {}
+        self._transport = self._make_transport(throttle)
+        self._engines: dict[bytes, tuple[JobConfig, CopyEngine]] = {}  # by sealed settings
 
     def run(self, job: str, task_id: str, progress: Callable[[str], None]) -> Outcome:
         """Deal with a message: claim the task and carry it out, or drop the message.
@@ -66,12 +66,23 @@ class Runtime:
         """
         if self._stopping():
             return Outcome(None, "left to another worker")
+        try:
+            record = self._ledger.settings(job)
+        except JobNotFound:
+            return Outcome(None, "nothing to do")
+        try:
+            # Before the claim: a host without the right cluster key must not hold tasks.
+            config, engine = self._loop.run_until_complete(self._engine(record))
+        except Fatal as exc:
+            claim = self._claim(job, task_id)
+            if isinstance(claim, Claim):
+                self._ledger.stop_job(claim, f"{exc.code}: {exc}")
+            raise
         claim = self._claim(job, task_id)
         if not isinstance(claim, Claim):
             return Outcome(None, f"held by {claim.worker}" if claim else "nothing to do")
-        record = self._ledger.settings(job)
         try:
-            return self._loop.run_until_complete(self._carry_out(claim, record, progress))
+            return self._loop.run_until_complete(self._carry_out(claim, config, engine, progress))
         except StaleClaim as exc:
             log.info("task %s is another worker's now: %s", task_id, exc)
             return Outcome(None, "another worker's now")
@@ -83,9 +94,12 @@ class Runtime:
         return claim
 
     async def _carry_out(
-        self, claim: Claim, record: Job, progress: Callable[[str], None]
+        self,
+        claim: Claim,
+        config: JobConfig,
+        engine: CopyEngine,
+        progress: Callable[[str], None],
     ) -> Outcome:
-        config, engine = await self._engine(record)
         run = TaskRun(
             claim,
             engine,
@@ -101,14 +115,13 @@ class Runtime:
 
     async def _engine(self, record: Job) -> tuple[JobConfig, CopyEngine]:
         """The engine of a job, made once; connections stay open from task to task."""
-        wanted = (record.name, record.created_ms)
-        if wanted not in self._engines:
+        if record.settings not in self._engines:
             if len(self._engines) >= KEPT_ENGINES:
                 _, oldest = self._engines.pop(next(iter(self._engines)))
                 await oldest.source.close()
                 await oldest.dest.close()
-            self._engines[wanted] = self._make_engine(record)
-        return self._engines[wanted]
+            self._engines[record.settings] = self._make_engine(record)
+        return self._engines[record.settings]
 
     def _make_engine(self, record: Job) -> tuple[JobConfig, CopyEngine]:
         config = JobConfig.from_json(self._sealer.unseal(record.settings))
@@ -122,18 +135,18 @@ class Runtime:
             secret_key=config.dest.secret_key.reveal(),
             security_token=config.dest.security_token.reveal(),
             region=config.dest.region,
-            transport=self._transport(),
+            transport=self._transport,
         )
         engine = CopyEngine(
             source, dest, self._policy(config), Budget(self._share), jitter=random.random
         )
         return config, engine
 
-    def _transport(self) -> Transport:
+    def _make_transport(self, throttle: Cell) -> Transport:
         connections, rate = self._runners + 2, self._system.throughput
         if not rate:
             return Transport(max_connections=connections)
-        pace = bandwidth(rate, self._throttle).take
+        pace = bandwidth(rate, throttle).take
         return Transport(max_connections=connections, pace=pace, pace_slice=slice_size(rate))
 
     def _policy(self, config: JobConfig) -> CopyPolicy:

@@ -52,6 +52,11 @@ def create_job(system: SystemConfig, ledger: Ledger, job: JobConfig) -> None:
     )
 
 
+def reseal_job(system: SystemConfig, ledger: Ledger, job: JobConfig) -> None:
+    """Let a job of the same fingerprint go on with the credentials and the tuning of `job`."""
+    ledger.reseal(job.name, cluster_key(system.home).seal(job.to_json()))
+
+
 def snapshots(ledger: Ledger) -> list[Snapshot]:
     """One look at every job, oldest first."""
     found = []

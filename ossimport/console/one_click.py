@@ -158,6 +158,9 @@ class OneClick:
                 " says something else now. Clean the job to use the new settings.",
                 err=True,
             )
+        else:
+            preflight(self._system, self._job)
+            actions.reseal_job(self._system, ledger, self._job)
         if previous.job.state is JobState.ABORT:
             actions.retry_job(ledger, self._job.name)
         click.echo(f"resume job:{self._job.name}")

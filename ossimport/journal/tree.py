@@ -86,7 +86,7 @@ class Journal:
             *map(self.root.joinpath, folders),
         ):
             files.make_dir(path)
-        if stored is None:
+        if stored is None or stored.settings != job.settings:
             files.write(self.root / "job.json", texts.job_text(job))
         files.sync_dir(self.root)
         self._queue(wanted=not self._scan.point.finished)

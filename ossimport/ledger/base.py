@@ -192,6 +192,9 @@ class ConsoleLedger(Protocol):
         Abort job whose scan has not found anything yet returns 0 too, but is Running then.
         """
 
+    def reseal(self, name: str, settings: bytes) -> None:
+        """Replace the job's sealed settings: same job, other credentials or tuning."""
+
     def uploads(self, name: str) -> list[Upload]:
         """Multipart uploads that began and did not end."""
 

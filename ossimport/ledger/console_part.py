@@ -33,6 +33,9 @@ class ConsolePart(Scripted):
         keys = [at.job, at.pending, at.dispatched, at.running]
         return int(self._run("request_retry", name, keys))
 
+    def reseal(self, name: str, settings: bytes) -> None:
+        self._run("reseal", name, [JobKeys(name).job], [settings])
+
     def uploads(self, name: str) -> list[Upload]:
         at = JobKeys(name)
         packed = self._run("uploads", name, [at.job, at.uploading], [at.uploads_prefix])

@@ -111,6 +111,10 @@ class MemoryLedger:
             record.ended_ms = 0
             return redo
 
+    def reseal(self, name: str, settings: bytes) -> None:
+        with self._record(name) as record:
+            record.job = replace(record.job, settings=settings)
+
     def uploads(self, name: str) -> list[Upload]:
         with self._record(name) as record:
             return [upload for of_task in record.uploads.values() for upload in of_task.values()]

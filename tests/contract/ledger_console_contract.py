@@ -46,6 +46,13 @@ class ConsoleContract:
         empty.create_job(job)
         assert empty.job(JOB.name) == empty.settings(JOB.name) == job
 
+    def test_settings_sealed_anew_change_nothing_else(self, ledger: Ledger) -> None:
+        ledger.reseal(JOB.name, b"\x00other\xff")
+        assert ledger.job(JOB.name) == replace(JOB, settings=b"\x00other\xff")
+        with pytest.raises(JobNotFound):
+            ledger.reseal("nobody", b"")
+        assert ledger.jobs() == [JOB.name]
+
     def test_the_same_job_may_be_created_again_but_not_another_of_its_name(
         self, ledger: Ledger
     ) -> None:
