@@ -268,7 +268,9 @@ def test_a_job_is_watched_that_a_lone_master_and_worker_carry_out(
         installation.configure(sandboxPort="", redisUrl=redis.url)
         installation.write_job(destDomain=sandbox.endpoint)
         installation.fill(20)
-        processes = [alone(installation, verb) for verb in ("master", "worker")]
+        master = alone(installation, "master")
+        wait_for((installation.wd / "run").is_dir, "the directories of a lone master")
+        processes = [master, alone(installation, "worker")]
 
         done = installation.run("import", "--no-start", "--yes")
 
