@@ -3,10 +3,14 @@
 import functools
 import logging
 import multiprocessing
+import os
+import threading
+import time
 from typing import Any
 
 from celery import Task, signals
 from celery.exceptions import Reject
+from celery.worker import state
 
 from ossimport.errors import Fatal, LedgerUnavailable
 from ossimport.model import TaskState
@@ -45,9 +49,21 @@ def _ready(**_: Any) -> None:
 
 
 @signals.worker_shutting_down.connect
-def _drain(**_: Any) -> None:
+def _drain(sender: str, **_: Any) -> None:
     """Tasks stop taking objects, write down what they have, and hand the rest back."""
     _stopping.value = 1
+    threading.Thread(target=_leave, args=(sender,), daemon=True).start()
+
+
+def _leave(hostname: str) -> None:
+    """End this worker when its last task has. Celery's own way takes three seconds more, for a pool
+    whose processes have nothing left to say."""
+    while state.active_requests:
+        time.sleep(0.05)
+    with app.events.default_dispatcher(hostname=hostname) as dispatcher:
+        dispatcher.send("worker-offline")
+    time.sleep(0.1)  # for the last acknowledgement; if it is lost, the message is refused later
+    os._exit(0)
 
 
 def _is_stopping() -> bool:
