@@ -100,7 +100,9 @@ def _all_idle(ledger: Ledger, name: str) -> bool:
 
 
 def _drop_uploads(system: SystemConfig, ledger: Ledger, name: str) -> list[tuple[Upload, str]]:
-    uploads = ledger.uploads(name)
+    # A ledger that was rebuilt does not know them all; the logs do.
+    known = {upload.upload_id: upload for upload in Journal(master_dir(system), name).uploads()}
+    uploads = list({**known, **{each.upload_id: each for each in ledger.uploads(name)}}.values())
     if not uploads:
         return []
     try:
