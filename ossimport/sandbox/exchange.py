@@ -139,7 +139,6 @@ class Exchange(HTTPMessageDelegate):
                 self._text.append(chunk)
         except OSError as exc:
             self._refusal = self._as_refusal(exc)
-            self._discard()
 
     def finish(self) -> None:
         """Carry out the request and answer it."""

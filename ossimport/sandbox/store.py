@@ -318,7 +318,7 @@ def _open_index(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = OFF")
     db.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: 16 MB of log instead of 4
-    db.execute("PRAGMA cache_size = -65536")  # KiB
+    db.execute("PRAGMA cache_size = -16384")  # KiB
     db.executescript(_SCHEMA)
     return db
 

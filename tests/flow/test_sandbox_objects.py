@@ -362,6 +362,9 @@ def test_an_archived_object_must_be_restored_first(bucket: Any) -> None:
         bucket.restore_object("k")
     ongoing = 'ongoing-request="true"'
     assert bucket.head_object("k").headers["x-oss-restore"] == ongoing
+    with pytest.raises(oss2.exceptions.ServerError) as caught:
+        bucket.get_object("k")
+    assert caught.value.code == "InvalidObjectState"
     deadline = time.monotonic() + 10
     while bucket.head_object("k").headers["x-oss-restore"] == ongoing:
         assert time.monotonic() < deadline
