@@ -58,12 +58,13 @@ def part_size_for(size: int, wished: int, limits: Limits) -> int:
 class _Copying:
     """One object on its way: what is copied now, and how often we had to ask again."""
 
-    __slots__ = ("info", "retries", "save", "upload")
+    __slots__ = ("info", "may_skip", "retries", "save", "upload")
 
     def __init__(self, info: ObjectInfo, upload: Upload | None, save: SaveUpload) -> None:
         self.info = info  # the version that is being copied; a newer one replaces it
         self.upload = upload
         self.save = save
+        self.may_skip = False
         self.retries = 0
 
 
@@ -85,21 +86,28 @@ class CopyEngine:
         self.policy = policy
         self.budget = budget
         self.patience = Patience(policy.attempts, jitter=jitter, sleep=sleep)
-        self.at_source = End("source")
-        self.at_dest = End("destination")
+        self.at_source = End("source", lambda: asyncio.to_thread(source.check))
+        self.at_dest = End("destination", lambda: dest.list(policy.dest_prefix, "", 1))
         self.moving = 0  # bytes at the destination of large objects that are not finished
 
     async def copy(
-        self, info: ObjectInfo, *, upload: Upload | None = None, save: SaveUpload
+        self,
+        info: ObjectInfo,
+        *,
+        upload: Upload | None = None,
+        save: SaveUpload,
+        begun_before: bool = False,
     ) -> CopyResult:
         """Copy one object and say how it ended. Raises only Fatal.
 
         `upload` is a multipart upload of this object that an earlier attempt began; `save` is told
         how far the present one has come, None when nothing is left behind. Copying again is
-        harmless: an object is written whole or not at all.
+        harmless: an object is written whole or not at all. `begun_before`: an earlier attempt may
+        have left something at the destination that was not verified, so nothing is skipped.
         """
         started = time.monotonic()
-        it = _Copying(info, upload, save)
+        it = _Copying(upload.source if upload else info, upload, save)
+        it.may_skip = self.policy.skip_existing and not begun_before
         try:
             result = await self._follow_changes(it)
         except Permanent as exc:
@@ -137,7 +145,7 @@ class CopyEngine:
                 op="put",
                 key=key,
             )
-        if self.policy.skip_existing and await self._is_there(it, key):
+        if it.may_skip and await self._is_there(it, key):
             return CopyResult(Outcome.SKIPPED, info.size)
         if info.size > self.policy.multipart_threshold:
             return await self._send_parts(it, key)
@@ -183,7 +191,7 @@ class CopyEngine:
         crc = await hash_body(payload.body)
         headers = self._headers(info.key, payload)
         if self.policy.record_md5 or payload.checksum is not None:
-            md5 = hashlib.md5(payload.body, usedforsecurity=False).hexdigest()
+            md5 = await _md5(payload.body)
             _compare(payload.checksum, md5, crc, info.key)
             if self.policy.record_md5:
                 headers["x-oss-meta-md5"] = md5
@@ -378,6 +386,12 @@ async def hash_body(body: Body) -> int:
     if len(body) > HASH_IN_THREAD:
         return await asyncio.to_thread(crc64, body)
     return crc64(body)
+
+
+async def _md5(body: Body) -> str:
+    if len(body) > HASH_IN_THREAD:
+        return (await asyncio.to_thread(hashlib.md5, body, usedforsecurity=False)).hexdigest()
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
 def verify(sent: int, stored: int | None, key: str, request_id: str) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from ossimport.errors import Fatal, Transient
@@ -20,19 +19,20 @@ LONGEST_RETRY_AFTER_S = 300.0
 class End:
     """How one of the two ends does, over all requests to it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, probe: Callable[[], Awaitable[object]]) -> None:
+        """`probe` asks the end something that has nothing to do with any one object."""
         self.name = name
         self.successes = 0
-        self.waiting = 0  # requests that wait to be made again
+        self._probe = probe
 
-    @contextmanager
-    def wait(self) -> Iterator[None]:
-        """Count as waiting."""
-        self.waiting += 1
+    async def answers(self) -> bool:
+        """False if the end does not do what it should do at any time."""
         try:
-            yield
-        finally:
-            self.waiting -= 1
+            await self._probe()
+        except Transient as exc:
+            log.warning("the %s does not answer: %s", self.name, exc)
+            return False
+        return True
 
 
 class Counting(Protocol):
@@ -74,9 +74,10 @@ class Patience:
     ) -> T:
         """Make a request until it succeeds, fails for good, or has failed often enough.
 
-        While no other request to the same end succeeds either, it is not this object that is at
-        fault: then we wait for the end to come back, up to OUTAGE_S, before anything fails. Raises
-        Fatal when several requests have waited so long in vain. `attempts` is an own, exact limit.
+        Often enough means that it is this request's fault: others to the same end succeeded
+        meanwhile, or the end answers when it is probed. Else it is an outage, and nobody fails; we
+        wait for the end to come back, up to OUTAGE_S, and then raise Fatal. `attempts` is an own,
+        exact limit.
         """
         successes, attempt, waited = end.successes, 0, 0.0
         while True:
@@ -87,18 +88,18 @@ class Patience:
                 if attempts and attempt >= attempts:
                     raise
                 if attempt >= self._attempts:
-                    if end.successes != successes or exc.code == "ChecksumMismatch":
+                    at_fault = end.successes != successes or exc.code == "ChecksumMismatch"
+                    if at_fault or await end.answers():
                         raise
                     if waited >= OUTAGE_S:
-                        raise (_outage(end, exc) if end.waiting else exc) from exc
+                        raise _outage(end, exc) from exc
                 wait = backoff(attempt, self._jitter())
                 wait = max(wait, min(exc.retry_after, LONGEST_RETRY_AFTER_S))
                 log.debug("%s %s: %s; again in %.1f s", exc.op, exc.key, exc.code, wait)
                 waited += wait
                 if it is not None:
                     it.retries += 1
-                with end.wait():
-                    await self._sleep(wait)
+                await self._sleep(wait)
             else:
                 end.successes += 1
                 return result
