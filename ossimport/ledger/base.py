@@ -90,6 +90,7 @@ class Claim(NamedTuple):
     marks: bytes
     uploads: dict[int, Upload]
     flushes: int  # flushes recorded so far; the next one has the number `flushes + 1`
+    claims: int  # how often the task has been claimed so far, with this claim
 
 
 class Held(NamedTuple):
@@ -169,6 +170,7 @@ class Snapshot:
     objects_per_second: float = 0.0
     bytes_per_second: float = 0.0
     elapsed: float = 0.0  # seconds from the submit to the end, or to now
+    seq: int = 0  # the last step's number, as `ScanState.seq`
 
 
 class ConsoleLedger(Protocol):
@@ -220,11 +222,14 @@ class MasterLedger(Protocol):
         """Add the step's tasks as pending and move the lanes, at once.
 
         A step with a number already seen changes nothing; a gap raises LedgerBehind. A task that is
-        there already is not added again.
+        there already is not added again. While a lane is unfinished, so is the scan.
         """
 
-    def finish_scan(self, name: str) -> None:
-        """Say that all lanes are finished."""
+    def finish_scan(self, name: str, seq: int) -> None:
+        """Say that all lanes are finished, and that step `seq` was the last.
+
+        LedgerBehind if the ledger's last step is another one.
+        """
 
     def dispatch(self, name: str, limit: int) -> list[str]:
         """Turn up to `limit` pending tasks, in plan order, into dispatched ones; return their ids.
@@ -273,7 +278,8 @@ class MasterLedger(Protocol):
 
         An ended `state` adds counters only, any other makes the task pending. Call it for the steps
         up to the journal's checkpoint, before `resume_at`; once the job has planned a step it does
-        nothing, so a rebuild that was cut short is begun again from its first task.
+        nothing, so a rebuild that was cut short is begun again from its first task. A task that had
+        begun (it runs, or has a mark or a log) counts as claimed once.
         """
 
     def resume_at(self, name: str, scan: ScanState, step: PlanStep) -> None:
@@ -295,7 +301,8 @@ class MasterLedger(Protocol):
         """Make an ended, failed task pending again; `objects` and `bytes_` go from failed to left.
 
         `marks` says LEFT for them. Nothing changes if the task is already pending, dispatched or
-        running. Drain the outbox first: an ENDED event still in it is that of the run before.
+        running, else it counts as claimed once. Drain the outbox first: an ENDED event still in it
+        is that of the run before.
         """
 
     def rescan_failures(self, name: str) -> None:
@@ -304,8 +311,14 @@ class MasterLedger(Protocol):
     def retried(self, name: str, retries: int) -> None:
         """Say that the retries up to this number have been put back into tasks."""
 
-    def set_state(self, name: str, state: JobState, reason: str = "") -> None:
-        """Close or reopen the job. Its time ends with the first close since it was open."""
+    def set_state(
+        self, name: str, state: JobState, reason: str = "", *, only_if: JobState | None = None
+    ) -> bool:
+        """Close or reopen the job. Its time ends with the first close since it was open.
+
+        With `only_if`, nothing changes unless the job is in that state. Tells whether it changed:
+        False too, then, if an earlier call did it and its reply was lost.
+        """
 
     def set_speed(self, name: str, objects_per_second: float, bytes_per_second: float) -> None: ...
 
@@ -340,7 +353,10 @@ class WorkerLedger(Protocol):
         """Remember (None: forget) how far the multipart upload of object `index` has come."""
 
     def finish(self, claim: Claim, state: TaskState) -> None:
-        """End the task: SUCCEED or FAILED. ValueError if an object has no outcome yet."""
+        """End the task: SUCCEED or FAILED.
+
+        StaleClaim also when an object has no outcome: the server lost the flush that told of it.
+        """
 
     def release(self, claim: Claim) -> None:
         """Hand the task back: it is pending again, in front, its outcomes kept."""
@@ -348,7 +364,7 @@ class WorkerLedger(Protocol):
     def stop_job(self, claim: Claim, reason: str) -> None:
         """Hand the task back and set the job ABORT with `reason`, for a fatal error.
 
-        The first reason of several stays.
+        The job keeps its state and reason unless it is Running: the first reason of several stays.
         """
 
 
