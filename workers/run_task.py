@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import zstandard
 
@@ -37,6 +36,11 @@ LEASE_S = 30.0
 FLUSH_INTERVAL_S = 0.5
 FLUSH_OBJECTS = 1000
 DRAIN_S = 8.0  # how long objects in flight may still finish after the order to stop
+
+
+def _raise_first(done: set[asyncio.Task[None]]) -> None:
+    for task in done:
+        task.result()
 
 
 class TaskRun:
@@ -71,6 +75,7 @@ class TaskRun:
         self._flushes = claim.flushes
         self._flush_lock = asyncio.Lock()
         self._flush_wanted = asyncio.Event()
+        self._lost = False  # the claim is another worker's, or may be
         self._reset_notes()
         self._todo = iter([i for i, mark in enumerate(self._marks) if mark == Mark.LEFT])
         self._bytes_done = sum(
@@ -88,8 +93,8 @@ class TaskRun:
         beside = [
             asyncio.create_task(self._keep_flushing()),
             asyncio.create_task(self._keep_lease()),
-            asyncio.create_task(self._keep_telling()),
         ]
+        telling = asyncio.create_task(self._keep_telling())
         work = asyncio.create_task(self._work())
         try:
             await asyncio.wait([work, *beside], return_when=asyncio.FIRST_COMPLETED)
@@ -97,10 +102,13 @@ class TaskRun:
                 if loop.done():
                     await loop  # raises why it gave up
             return await work
+        except StaleClaim:
+            self._lost = True
+            raise
         finally:
-            for each in (work, *beside):
+            for each in (work, telling, *beside):
                 each.cancel()
-            await asyncio.gather(work, *beside, return_exceptions=True)
+            await asyncio.gather(work, telling, *beside, return_exceptions=True)
 
     async def _work(self) -> TaskState | None:
         try:
@@ -129,14 +137,15 @@ class TaskRun:
         runners = [asyncio.create_task(self._runner()) for _ in range(self._runners)]
         watch = asyncio.create_task(self._until_stopping())
         try:
-            ended: asyncio.Future[list[None]] = asyncio.gather(*runners)
-            either: set[asyncio.Future[Any]] = {ended, watch}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not ended.done():
+            running = set(runners)
+            while running and not watch.done():
+                done, _ = await asyncio.wait({watch, *running}, return_when=asyncio.FIRST_COMPLETED)
+                running -= done
+                _raise_first(done)
+            if running:
                 log.info("task %s: stopping, objects in flight may finish", self._claim.task_id)
-                await asyncio.wait([ended], timeout=DRAIN_S)
-            if ended.done():
-                await ended
+                done, _ = await asyncio.wait(running, timeout=DRAIN_S)
+                _raise_first(done)
         finally:
             for each in (watch, *runners):
                 each.cancel()
@@ -156,7 +165,12 @@ class TaskRun:
             await self._save_upload(index, info, upload)
 
         try:
-            return await self._engine.copy(info, upload=self._uploads.get(index), save=save)
+            return await self._engine.copy(
+                info,
+                upload=self._uploads.get(index),
+                save=save,
+                begun_before=self._claim.claims > 1,
+            )
         except (Fatal, StaleClaim, LedgerUnavailable):
             raise
         except Exception as exc:
@@ -226,9 +240,10 @@ class TaskRun:
         known = self._uploads.pop(index, None)
         if upload is not None:
             self._uploads[index] = upload
-        if known is None and upload is not None:
-            self._lines.append(auditlog.format_upload(index, info.key, upload, time.time()))
-        elif known is not None and upload is None:
+            if known is None or known.upload_id != upload.upload_id:
+                # Without a word about `known`: it could not be aborted, so `clean` has to.
+                self._lines.append(auditlog.format_upload(index, info.key, upload, time.time()))
+        elif known is not None:
             word = auditlog.UPLOAD_ENDED
             line = auditlog.format_upload(index, info.key, known, time.time(), word=word)
             self._lines.append(line)
@@ -239,7 +254,7 @@ class TaskRun:
 
         Each is idempotent. It ends at the latest when the lease is lost (`_keep_lease`).
         """
-        while True:
+        while not self._lost:
             try:
                 await asyncio.to_thread(step)
             except LedgerUnavailable as exc:
@@ -247,6 +262,7 @@ class TaskRun:
                 await asyncio.sleep(0.5)
             else:
                 return
+        raise StaleClaim("the lease ran out while Redis did not answer")
 
     async def _keep_lease(self) -> None:
         """Renew the claim. Raises StaleClaim when a whole lease has passed without success."""
@@ -266,6 +282,7 @@ class TaskRun:
             except LedgerUnavailable as exc:
                 log.warning("task %s: cannot renew the lease: %s", self._claim.task_id, exc)
             if time.monotonic() - renewed > self._lease_s:
+                self._lost = True
                 raise StaleClaim("the lease ran out while Redis did not answer")
 
     async def _keep_telling(self) -> None:

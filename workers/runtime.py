@@ -7,6 +7,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from ossimport import identity
@@ -14,7 +15,7 @@ from ossimport.budget import Budget
 from ossimport.config import JobConfig, SystemConfig
 from ossimport.dest.oss import OssDestination
 from ossimport.engine import CopyEngine, CopyPolicy
-from ossimport.errors import Fatal, JobNotFound, StaleClaim
+from ossimport.errors import Fatal, JobNotFound, LedgerError, StaleClaim
 from ossimport.ledger.base import Claim, Held, Job, WorkerLedger
 from ossimport.ledger.redis import open_ledger
 from ossimport.model import TaskState
@@ -26,10 +27,12 @@ from workers.run_task import LEASE_S, TaskRun
 
 log = logging.getLogger(__name__)
 
+# A task that was begun so often and never ended kills its worker, or hangs it.
+MOST_CLAIMS = 50
 KEPT_ENGINES = 4  # jobs that a process switches between without new connections
 
 
-class Outcome(NamedTuple):
+class Dealt(NamedTuple):
     """How a message was dealt with. `state` is None if the task goes on elsewhere."""
 
     state: TaskState | None
@@ -59,17 +62,17 @@ class Runtime:
         self._transport = self._make_transport(throttle)
         self._engines: dict[bytes, tuple[JobConfig, CopyEngine]] = {}  # by sealed settings
 
-    def run(self, job: str, task_id: str, progress: Callable[[str], None]) -> Outcome:
+    def run(self, job: str, task_id: str, progress: Callable[[str], None]) -> Dealt:
         """Deal with a message: claim the task and carry it out, or drop the message.
 
         Raises Fatal when the job had to be stopped, LedgerUnavailable when Redis does not answer.
         """
         if self._stopping():
-            return Outcome(None, "left to another worker")
+            return Dealt(None, "left to another worker")
         try:
             record = self._ledger.settings(job)
         except JobNotFound:
-            return Outcome(None, "nothing to do")
+            return Dealt(None, "nothing to do")
         try:
             # Before the claim: a host without the right cluster key must not hold tasks.
             config, engine = self._loop.run_until_complete(self._engine(record))
@@ -80,12 +83,22 @@ class Runtime:
             raise
         claim = self._claim(job, task_id)
         if not isinstance(claim, Claim):
-            return Outcome(None, f"held by {claim.worker}" if claim else "nothing to do")
+            return Dealt(None, f"held by {claim.worker}" if claim else "nothing to do")
+        if claim.claims > MOST_CLAIMS:
+            self._ledger.stop_job(claim, f"Uncaught: task {task_id} was begun {claim.claims} times")
+            raise Fatal(f"task {task_id} never ends; see logs/import.log", code="Uncaught")
         try:
             return self._loop.run_until_complete(self._carry_out(claim, config, engine, progress))
         except StaleClaim as exc:
             log.info("task %s is another worker's now: %s", task_id, exc)
-            return Outcome(None, "another worker's now")
+            return Dealt(None, "another worker's now")
+        except Fatal:
+            raise
+        except BaseException:
+            # A fault of ours, or the process is to end: nobody shall wait for the lease.
+            with suppress(LedgerError):
+                self._ledger.release(claim)
+            raise
 
     def _claim(self, job: str, task_id: str) -> Claim | Held | None:
         claim = self._ledger.claim(job, task_id, self._worker, LEASE_S)
@@ -99,7 +112,7 @@ class Runtime:
         config: JobConfig,
         engine: CopyEngine,
         progress: Callable[[str], None],
-    ) -> Outcome:
+    ) -> Dealt:
         run = TaskRun(
             claim,
             engine,
@@ -111,11 +124,13 @@ class Runtime:
             progress=progress,
         )
         state = await run.run()
-        return Outcome(state, run.describe())
+        return Dealt(state, run.describe())
 
     async def _engine(self, record: Job) -> tuple[JobConfig, CopyEngine]:
         """The engine of a job, made once; connections stay open from task to task."""
-        if record.settings not in self._engines:
+        if record.settings in self._engines:
+            self._engines[record.settings] = self._engines.pop(record.settings)  # used last
+        else:
             if len(self._engines) >= KEPT_ENGINES:
                 _, oldest = self._engines.pop(next(iter(self._engines)))
                 await oldest.source.close()

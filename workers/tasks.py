@@ -11,6 +11,7 @@ from typing import Any
 from celery import Task, signals
 from celery.exceptions import Reject
 from celery.worker import state
+from kombu.exceptions import OperationalError
 
 from ossimport.errors import Fatal, LedgerUnavailable
 from ossimport.model import TaskState
@@ -78,7 +79,7 @@ def copy(self: Task, job: str, task_id: str) -> str:
         try:
             # The tracker shows the fields of a result, and no others, while a task runs.
             self.send_event("task-progress", result=text)
-        except self.app.connection_for_write().connection_errors as exc:
+        except (OperationalError, *self.app.connection_for_write().connection_errors) as exc:
             log.debug("progress not sent: %s", exc)
 
     try:

@@ -217,10 +217,9 @@ def test_what_is_not_there_yet_is_refused_before_anything_is_copied(
     home: Path, key: str, value: str
 ) -> None:
     cloud = {"srcAccessKey": "a", "srcSecretKey": "b", "srcBucket": "c", "srcPrefix": "d/"}
-    with migration(home, srcDomain="http://s3.us-east-1.amazonaws.com", **{key: value}) as demo:
-        if value == "s3":
-            demo.job.update(cloud)
-            demo.apply()
+    with migration(home, srcDomain="http://s3.us-east-1.amazonaws.com") as demo:
+        demo.job.update({key: value, **(cloud if value == "s3" else {})})
+        demo.apply()
         demo.write("a", b"a")
         out = demo.import_job(code=3)
         assert "not in this version yet" in out
