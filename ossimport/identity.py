@@ -1,9 +1,11 @@
 """Who a process is: a pid proves nothing once it may have been given to another process."""
 
+import hashlib
 import os
 import socket
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,16 +39,39 @@ def host_name(*, standalone: bool) -> str:
 
 
 def name_of_this_process(host: str) -> str:
-    """The name under which this process claims tasks and leases: `host:pid:started`."""
+    """The name under which this process claims tasks and leases."""
     pid = os.getpid()
-    return f"{host}:{pid}:{start_time(pid)}"
+    return name_of(Identity(pid, start_time(pid)), host)
+
+
+def name_of(process: Identity, host: str) -> str:
+    """`host:pid:system:started`, where `system` is what the pid is unique in."""
+    return f"{host}:{process.pid}:{_system()}:{process.started}"
 
 
 def is_dead(name: str, host: str) -> bool:
-    """True if the process of that name ran on this `host` and runs no more."""
-    its_host, _, rest = name.partition(":")
-    pid, _, started = rest.partition(":")
-    return its_host == host and pid.isdigit() and not Identity(int(pid), started).alive
+    """True if the process of that name ran on this `host`, where we see it, and runs no more.
+
+    Of a process in another container, even one with our host's name, or before the host was
+    started again, this is never said.
+    """
+    match name.split(":", 3):
+        case [its_host, pid, system, started] if pid.isdecimal():
+            ours = its_host == host and system == _system()
+            return ours and not Identity(int(pid), started).alive
+    return False
+
+
+def _system() -> str:
+    """The running kernel and the PID namespace in it, in a few characters."""
+    if sys.platform != "linux":
+        return "-"
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return uuid.uuid4().hex[:12]  # equals no other: then nobody is ever said to be dead
+    return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:12]
 
 
 def _linux_start_time(pid: int) -> str:

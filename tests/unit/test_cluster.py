@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ossimport import identity
 from ossimport.dest.base import Body, Stored
 from ossimport.dest.memory import MemoryDestination
 from ossimport.errors import Fatal, Permanent, Transient
@@ -95,7 +96,8 @@ def test_a_task_of_a_dead_worker_is_taken_back_at_once(cluster: Cluster) -> None
     cluster.submit()
     while not cluster.messages:
         cluster.master.step()
-    claim = cluster.claim(cluster.messages.pop(), "here:999999:never")
+    dead = identity.name_of(identity.Identity(999999, "never"), "here")
+    claim = cluster.claim(cluster.messages.pop(), dead)
     assert claim is not None
     cluster.now += 1.1
     cluster.master.step()
