@@ -1,11 +1,16 @@
 """What both ledgers compute alike. Pure functions."""
 
-from ossimport.model import Mark
+from ossimport.model import Mark, TaskState
 
 
 def count_marked(marks: bytes) -> int:
     """How many objects of a task have an outcome."""
     return len(marks) - marks.count(Mark.LEFT)
+
+
+def earlier_claims(state: TaskState, marks: bytes, log_size: int) -> int:
+    """How many claims a restored task counts for: one if it had begun, else none."""
+    return int(state is TaskState.RUNNING or count_marked(marks) > 0 or log_size > 0)
 
 
 def milliseconds(seconds: float) -> int:

@@ -40,7 +40,7 @@ Fields of `oi:{job}:task:ID`
     order                    its score in `pending`, so that a task handed back goes to the front
     fence worker             of the last claim
     freed                    the last fence whose holder handed the task back of its own will
-    claims                   how often it was claimed since it was planned
+    claims                   how often it was claimed; all claims before a requeue count as one
     marks                    one byte for each object; missing while none has an outcome
     marked, marked_bytes     objects and bytes that have an outcome
     moving                   bytes of unfinished large objects already at the destination

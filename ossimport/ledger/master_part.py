@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ossimport.ledger import packing
-from ossimport.ledger.arithmetic import count_marked, milliseconds
+from ossimport.ledger.arithmetic import count_marked, earlier_claims, milliseconds
 from ossimport.ledger.base import Event, PlannedTask, PlanStep, RunningTask, ScanState
 from ossimport.ledger.keys import JobKeys
 from ossimport.ledger.scripted import Argument, Scripted
@@ -39,9 +39,9 @@ class MasterPart(Scripted):
             args += [task.task_id, task.manifest, task.objects, task.bytes]
         self._run("plan", name, keys, args)
 
-    def finish_scan(self, name: str) -> None:
+    def finish_scan(self, name: str, seq: int) -> None:
         at = JobKeys(name)
-        self._run("finish_scan", name, [at.job, at.lanes])
+        self._run("finish_scan", name, [at.job, at.lanes], [seq])
 
     def dispatch(self, name: str, limit: int) -> list[str]:
         at = JobKeys(name)
@@ -98,6 +98,7 @@ class MasterPart(Scripted):
         args: list[Argument] = [
             *(task.task_id, int(is_open), task.manifest, task.objects, task.bytes),
             *(marks, count_marked(marks), sum(bytes_.values()), log_size),
+            earlier_claims(state, marks, log_size),
             *counters,
         ]
         self._run("restore", name, keys, args)
@@ -133,8 +134,11 @@ class MasterPart(Scripted):
     def retried(self, name: str, retries: int) -> None:
         self._run("retried", name, [JobKeys(name).job], [retries])
 
-    def set_state(self, name: str, state: JobState, reason: str = "") -> None:
-        self._run("set_state", name, [JobKeys(name).job], [state, reason])
+    def set_state(
+        self, name: str, state: JobState, reason: str = "", *, only_if: JobState | None = None
+    ) -> bool:
+        args: list[Argument] = [state, reason, only_if or ""]
+        return bool(self._run("set_state", name, [JobKeys(name).job], args))
 
     def set_speed(self, name: str, objects_per_second: float, bytes_per_second: float) -> None:
         args: list[Argument] = [objects_per_second, bytes_per_second]

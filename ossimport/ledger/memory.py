@@ -6,15 +6,13 @@ scripts explain (why a claim outlives its lease, why a gap is refused) are not e
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from ossimport.errors import JobExists, JobNotFound, LedgerBehind
-from ossimport.ledger.arithmetic import count_marked, milliseconds
+from ossimport.errors import JobExists, JobNotFound
+from ossimport.ledger.arithmetic import count_marked, earlier_claims, milliseconds
 from ossimport.ledger.base import (
-    SHOWN_RUNNING,
     Claim,
     Event,
     EventKind,
@@ -28,7 +26,14 @@ from ossimport.ledger.base import (
     ScanState,
     Snapshot,
 )
-from ossimport.ledger.records import JobRecord, TaskRecord, contradiction, stale
+from ossimport.ledger.records import (
+    JobRecord,
+    TaskRecord,
+    behind,
+    contradiction,
+    own_copy,
+    stale,
+)
 from ossimport.model import JobState, Outcome, Proof, TaskState, Upload
 
 
@@ -84,19 +89,7 @@ class MemoryLedger:
 
     def snapshot(self, name: str) -> Snapshot:
         with self._record(name) as record:
-            now_ms = self._now_ms()
-            waiting = Counter(task.state for task in record.tasks.values())
-            end_ms = record.ended_ms or now_ms
-            return Snapshot(
-                job=record.job,
-                counts=record.counts(),
-                proof={level: record.proof[level] for level in Proof},
-                tasks={state: waiting[state] + record.ended_tasks[state] for state in TaskState},
-                running=tuple(record.running(now_ms)[:SHOWN_RUNNING]),
-                objects_per_second=record.speed[0],
-                bytes_per_second=record.speed[1],
-                elapsed=max(0, end_ms - record.job.created_ms) / 1000,
-            )
+            return record.snapshot(self._now_ms())
 
     def request_retry(self, name: str) -> int:
         with self._record(name) as record:
@@ -148,16 +141,18 @@ class MemoryLedger:
             if step.seq <= record.seq:
                 return
             if step.seq > record.seq + 1:
-                raise LedgerBehind(f"The ledger has lost steps of job {name}.")
+                raise behind(name)
             record.seq = step.seq
             record.apply_scan(step, step.lanes)
             for task in step.tasks:
                 if task.task_id not in record.tasks and task.task_id not in record.ended:
-                    record.enqueue(task, bytes(task.objects), 0, 0)
+                    record.enqueue(task, bytes(task.objects), 0, 0, 0)
                     record.list_objects(task.objects, task.bytes)
 
-    def finish_scan(self, name: str) -> None:
+    def finish_scan(self, name: str, seq: int) -> None:
         with self._record(name) as record:
+            if record.seq != seq:
+                raise behind(name)
             record.job = replace(record.job, scan_finished=True)
             record.lanes.clear()
 
@@ -232,7 +227,8 @@ class MemoryLedger:
             if state in (TaskState.SUCCEED, TaskState.FAILED):
                 record.ended_tasks[state] += 1
             else:
-                record.enqueue(task, marks, sum(bytes_.values()), log_size)
+                claims = earlier_claims(state, marks, log_size)
+                record.enqueue(task, marks, sum(bytes_.values()), log_size, claims)
 
     def resume_at(self, name: str, scan: ScanState, step: PlanStep) -> None:
         with self._record(name) as record:
@@ -258,7 +254,7 @@ class MemoryLedger:
             if task.task_id in record.tasks or state is TaskState.SUCCEED:
                 return
             record.ended.pop(task.task_id, None)
-            record.enqueue(task, marks, task.bytes - bytes_, max(log, log_size))
+            record.enqueue(task, marks, task.bytes - bytes_, max(log, log_size), 1)
             record.count({Outcome.FAILED: -objects}, {Outcome.FAILED: -bytes_}, {})
             record.ended_tasks[TaskState.FAILED] -= 1
 
@@ -271,17 +267,21 @@ class MemoryLedger:
             record.list_objects(-len(record.unlisted), 0)
             record.objects[Outcome.FAILED] -= len(record.unlisted)
             record.unlisted.clear()
-            record.job = replace(record.job, scan_finished=False)
 
     def retried(self, name: str, retries: int) -> None:
         with self._record(name) as record:
             retries = max(retries, record.job.retries_done)
             record.job = replace(record.job, retries_done=retries)
 
-    def set_state(self, name: str, state: JobState, reason: str = "") -> None:
+    def set_state(
+        self, name: str, state: JobState, reason: str = "", *, only_if: JobState | None = None
+    ) -> bool:
         with self._record(name) as record:
+            if only_if not in (None, record.job.state):
+                return False
             record.job = replace(record.job, state=state, reason=reason)
             record.ended_ms = 0 if state is JobState.RUNNING else record.ended_ms or self._now_ms()
+            return True
 
     def set_speed(self, name: str, objects_per_second: float, bytes_per_second: float) -> None:
         with self._record(name) as record:
@@ -308,6 +308,7 @@ class MemoryLedger:
             task.state = TaskState.RUNNING
             task.fence, task.worker = record.fence, worker
             task.deadline_ms = now_ms + milliseconds(lease_s)
+            task.claims += 1
             record.tell(EventKind.CLAIMED, task_id, worker=worker)
             return Claim(
                 job=name,
@@ -316,8 +317,9 @@ class MemoryLedger:
                 worker=worker,
                 manifest=task.planned.manifest,
                 marks=task.marks,
-                uploads=dict(record.uploads.get(task_id, {})),
+                uploads=record.uploads_of(task_id),
                 flushes=task.flushes,
+                claims=task.claims,
             )
 
     def renew(self, claim: Claim, lease_s: float) -> None:
@@ -351,7 +353,7 @@ class MemoryLedger:
             of_task = record.uploads.pop(claim.task_id, {})
             of_task.pop(index, None)
             if upload is not None:
-                of_task[index] = upload
+                of_task[index] = own_copy(upload)
             if of_task:
                 record.uploads[claim.task_id] = of_task
 
@@ -362,7 +364,7 @@ class MemoryLedger:
                     return
                 raise stale(claim)
             if count_marked(task.marks) != task.planned.objects:
-                raise contradiction(claim)
+                raise stale(claim)
             record.tell(
                 EventKind.ENDED, claim.task_id, worker=task.worker, offset=task.log, state=state
             )

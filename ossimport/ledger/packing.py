@@ -171,6 +171,7 @@ def snapshot_from(
         objects_per_second=float(fields.get("objects_per_s", b"0")),
         bytes_per_second=float(fields.get("bytes_per_s", b"0")),
         elapsed=max(0, end_ms - job.created_ms) / 1000,
+        seq=_number(fields, "seq"),
     )
 
 

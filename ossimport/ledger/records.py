@@ -2,12 +2,22 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ossimport.errors import StaleClaim
+from ossimport.errors import LedgerBehind, StaleClaim
 from ossimport.ledger.arithmetic import count_marked
-from ossimport.ledger.base import Claim, Event, EventKind, Job, PlannedTask, PlanStep, RunningTask
+from ossimport.ledger.base import (
+    SHOWN_RUNNING,
+    Claim,
+    Event,
+    EventKind,
+    Job,
+    PlannedTask,
+    PlanStep,
+    RunningTask,
+    Snapshot,
+)
 from ossimport.model import Counts, Lane, Outcome, Proof, Tally, TaskState, Upload
 
 LISTED = "listed"
@@ -30,6 +40,7 @@ class TaskRecord:
     moving: int = 0
     flushes: int = 0
     log: int = 0
+    claims: int = 0
 
 
 @dataclass
@@ -79,11 +90,16 @@ class JobRecord:
         kinds = {kind: Tally(self.objects[kind], self.bytes_[kind]) for kind in (LISTED, *Outcome)}
         return Counts(**kinds)
 
-    def enqueue(self, planned: PlannedTask, marks: bytes, marked_bytes: int, log: int) -> None:
+    def enqueue(
+        self, planned: PlannedTask, marks: bytes, marked_bytes: int, log: int, claims: int
+    ) -> None:
         self.order += 1
         self.tasks[planned.task_id] = TaskRecord(
-            planned, self.order, marks, marked_bytes=marked_bytes, log=log
+            planned, self.order, marks, marked_bytes=marked_bytes, log=log, claims=claims
         )
+
+    def uploads_of(self, task_id: str) -> dict[int, Upload]:
+        return {index: own_copy(upload) for index, upload in self.uploads.get(task_id, {}).items()}
 
     def in_state(self, state: TaskState) -> list[tuple[str, TaskRecord]]:
         """The tasks of a state, in plan order."""
@@ -108,6 +124,21 @@ class JobRecord:
             for task_id, task in found
         ]
 
+    def snapshot(self, now_ms: int) -> Snapshot:
+        waiting = Counter(task.state for task in self.tasks.values())
+        end_ms = self.ended_ms or now_ms
+        return Snapshot(
+            job=self.job,
+            counts=self.counts(),
+            proof={level: self.proof[level] for level in Proof},
+            tasks={state: waiting[state] + self.ended_tasks[state] for state in TaskState},
+            running=tuple(self.running(now_ms)[:SHOWN_RUNNING]),
+            objects_per_second=self.speed[0],
+            bytes_per_second=self.speed[1],
+            elapsed=max(0, end_ms - self.job.created_ms) / 1000,
+            seq=self.seq,
+        )
+
     def tell(self, kind: str, task_id: str, **more: Any) -> None:
         self.event_number += 1
         self.events.append(Event(str(self.event_number), kind, task_id, **more))
@@ -131,6 +162,7 @@ class JobRecord:
             self.lanes.pop(number, None)
         else:
             self.lanes[number] = lane
+            self.job = replace(self.job, scan_finished=False)
         self.next_lane = max(self.next_lane, number + 1)
 
 
@@ -139,6 +171,15 @@ def stale(claim: Claim) -> StaleClaim:
         f"The claim on task {claim.task_id} of job {claim.job} is not live any more; "
         "somebody else may have it."
     )
+
+
+def behind(name: str) -> LedgerBehind:
+    return LedgerBehind(f"The ledger has lost steps of job {name}.")
+
+
+def own_copy(upload: Upload) -> Upload:
+    """The upload with parts of its own: a worker goes on to fill those it has."""
+    return upload._replace(parts=dict(upload.parts))
 
 
 def contradiction(claim: Claim) -> ValueError:

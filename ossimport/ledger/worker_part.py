@@ -38,6 +38,7 @@ class WorkerPart(Scripted):
                 for index, packed in packing.to_fields(reply[3]).items()
             },
             flushes=int(fields.get("flushes", b"0")),
+            claims=int(fields["claims"]),
         )
 
     def renew(self, claim: Claim, lease_s: float) -> None:

@@ -82,7 +82,7 @@ class ConsoleContract:
             lambda ledger: ledger.drop_job("none", "m"),
             lambda ledger: ledger.scan_state("none"),
             lambda ledger: ledger.plan("none", step(1)),
-            lambda ledger: ledger.finish_scan("none"),
+            lambda ledger: ledger.finish_scan("none", 0),
             lambda ledger: ledger.dispatch("none", 1),
             lambda ledger: ledger.overdue("none", 0),
             lambda ledger: ledger.sent_again("none", ["T1"]),
@@ -145,6 +145,7 @@ class ConsoleContract:
         assert row[:4] == ("T4", "w1", claim.fence, False)
         assert row[4:] == (1, 3, 14, 30)
         assert (snapshot.objects_per_second, snapshot.bytes_per_second) == (2.5, 1e9)
+        assert snapshot.seq == ledger.scan_state(JOB.name).seq == 1
 
     def test_a_snapshot_tells_of_some_running_tasks_and_running_of_all(
         self, ledger: Ledger
@@ -173,9 +174,26 @@ class ConsoleContract:
         assert ledger.job(JOB.name).reason == ""
         until(lambda: ledger.snapshot(JOB.name).elapsed > closed)
 
+    def test_a_job_is_closed_only_if_it_is_in_the_state_that_is_asked_for(
+        self, ledger: Ledger
+    ) -> None:
+        assert not ledger.set_state(JOB.name, JobState.RUNNING, "x", only_if=JobState.ABORT)
+        assert ledger.set_state(JOB.name, JobState.RUNNING, "waiting", only_if=JobState.RUNNING)
+        assert ledger.job(JOB.name) == replace(JOB, reason="waiting")
+        assert ledger.set_state(JOB.name, JobState.ABORT, "by hand", only_if=JobState.RUNNING)
+        closed = ledger.snapshot(JOB.name)
+        for state in (JobState.SUCCEED, JobState.RUNNING):
+            assert not ledger.set_state(JOB.name, state, "late", only_if=JobState.RUNNING)
+        assert ledger.snapshot(JOB.name) == closed
+        assert (closed.job.state, closed.job.reason) == (JobState.ABORT, "by hand")
+        assert ledger.set_state(JOB.name, JobState.FAILED)
+        assert ledger.job(JOB.name).state is JobState.FAILED
+        with pytest.raises(JobNotFound):
+            ledger.set_state("none", JobState.FAILED, only_if=JobState.RUNNING)
+
     def test_a_retry_reopens_a_failed_job_once(self, ledger: Ledger) -> None:
         ledger.plan(JOB.name, step(1, planned(1)))
-        ledger.finish_scan(JOB.name)
+        ledger.finish_scan(JOB.name, 1)
         assert ledger.request_retry(JOB.name) == 0
         carry_out(ledger, "T1", COPIED, FAILED, FAILED)
         ledger.set_state(JOB.name, JobState.FAILED, "why")
@@ -203,7 +221,7 @@ class ConsoleContract:
 
     def test_a_job_aborted_after_its_last_object_can_be_reopened(self, ledger: Ledger) -> None:
         ledger.plan(JOB.name, step(1, planned(1)))
-        ledger.finish_scan(JOB.name)
+        ledger.finish_scan(JOB.name, 1)
         claim = take(ledger, "T1")
         ledger.record(claim, flush(1, claim.marks, [COPIED] * 3))
         ledger.stop_job(claim, "cannot verify")
@@ -216,7 +234,7 @@ class ConsoleContract:
     ) -> None:
         ledger.plan(JOB.name, step(1, planned(1)))
         carry_out(ledger, "T1", COPIED, COPIED, COPIED)
-        ledger.finish_scan(JOB.name)
+        ledger.finish_scan(JOB.name, 1)
         ledger.set_state(JOB.name, state, "why")
         assert ledger.request_retry(JOB.name) == 0
         job = ledger.job(JOB.name)

@@ -79,23 +79,45 @@ class MasterContract:
 
     def test_a_finished_scan_has_no_lanes(self, ledger: Ledger) -> None:
         ledger.plan(JOB.name, step(1, lanes={0: Lane("a")}))
-        ledger.finish_scan(JOB.name)
-        ledger.finish_scan(JOB.name)
+        ledger.finish_scan(JOB.name, 1)
+        ledger.finish_scan(JOB.name, 1)
         assert ledger.scan_state(JOB.name) == ScanState(1, {}, True)
         assert ledger.job(JOB.name).scan_finished
+
+    @pytest.mark.parametrize("last", [1, 3])
+    def test_a_scan_whose_last_step_is_another_one_is_not_finished(
+        self, ledger: Ledger, last: int
+    ) -> None:
+        ledger.plan(JOB.name, step(1, planned(1), lanes={0: Lane("a")}))
+        ledger.plan(JOB.name, step(2))
+        with pytest.raises(LedgerBehind, match="photos"):
+            ledger.finish_scan(JOB.name, last)
+        assert ledger.scan_state(JOB.name) == ScanState(2, {0: Lane("a")}, False)
+
+    def test_a_step_with_an_unfinished_lane_takes_the_end_of_the_scan_back(
+        self, ledger: Ledger
+    ) -> None:
+        ledger.plan(JOB.name, step(1, lanes={0: Lane("a")}))
+        ledger.finish_scan(JOB.name, 1)
+        ledger.plan(JOB.name, step(2, planned(2), lanes={0: None}))
+        assert ledger.scan_state(JOB.name) == ScanState(2, {}, True)
+        ledger.plan(JOB.name, step(3, lanes={1: Lane("d/", "d0"), 2: None}))
+        assert ledger.scan_state(JOB.name) == ScanState(3, {1: Lane("d/", "d0")}, False)
+        ledger.finish_scan(JOB.name, 3)
+        assert ledger.scan_state(JOB.name) == ScanState(3, {}, True)
 
     def test_scan_failures_become_new_lanes_once(self, ledger: Ledger) -> None:
         bad = ScanFailure("d/", "AccessDenied", "no", Lane("d/\udce9", "d0"))
         worse = ScanFailure("e/", "Timeout", "no", Lane("e/", "e0"))
         ledger.plan(JOB.name, step(1, lanes={0: Lane("a"), 4: Lane("b")}, failures=[bad, worse]))
-        ledger.finish_scan(JOB.name)
+        ledger.finish_scan(JOB.name, 1)
         assert objects(ledger.snapshot(JOB.name)) == {"listed": 2, "failed": 2}
         for _ in range(2):
             ledger.rescan_failures(JOB.name)
         assert objects(ledger.snapshot(JOB.name)) == {}
         assert ledger.scan_state(JOB.name) == ScanState(1, {5: bad.rescan, 6: worse.rescan}, False)
         ledger.plan(JOB.name, step(2, lanes={5: None, 6: None}))
-        ledger.finish_scan(JOB.name)
+        ledger.finish_scan(JOB.name, 2)
         ledger.rescan_failures(JOB.name)
         assert ledger.scan_state(JOB.name).finished
 
@@ -200,7 +222,7 @@ class MasterContract:
         again = take(ledger, "T1", "w2")
         ledger.requeue(JOB.name, planned(1), marks=left, log_size=5, objects=2, bytes_=20)
         assert (again.manifest, again.marks) == (planned(1).manifest, left)
-        assert (again.uploads, again.flushes) == ({2: UPLOAD}, 0)
+        assert (again.uploads, again.flushes, again.claims) == ({2: UPLOAD}, 0, 2)
         assert again.fence > claim.fence
         [row] = ledger.running(JOB.name)
         assert row[4:] == (1, 3, 10, 30)
@@ -277,8 +299,36 @@ class MasterContract:
         assert ledger.dispatch(JOB.name, 9) == ["T3", "T4"]
         claim = take(ledger, "T3")
         assert (claim.marks, claim.flushes) == (marks, 0)
+        assert (claim.claims, take(ledger, "T3").claims) == (2, 3)
+        claim = take(ledger, "T3")
         ledger.record(claim, flush(1, marks, [COPIED, COPIED, COPIED], "x"))
         assert ledger.outbox(JOB.name, 9)[-1].offset == 11
         ledger.plan(JOB.name, step(8, planned(5)))
         ledger.rescan_failures(JOB.name)
         assert set(ledger.scan_state(JOB.name).lanes) == {2, 3, 4}
+
+    @pytest.mark.parametrize(
+        ("state", "marks", "log_size", "claims"),
+        [
+            (TaskState.PENDING, bytes(3), 0, 1),
+            (TaskState.DISPATCHED, bytes(3), 0, 1),
+            (TaskState.RUNNING, bytes(3), 0, 2),
+            (TaskState.PENDING, bytes([LEFT, LEFT, COPIED]), 0, 2),
+            (TaskState.PENDING, bytes(3), 1, 2),
+        ],
+    )
+    def test_a_restored_task_that_had_begun_counts_as_claimed_once(
+        self, ledger: Ledger, state: TaskState, marks: bytes, log_size: int, claims: int
+    ) -> None:
+        had = {Outcome.COPIED: marks.count(COPIED)}
+        ledger.restore(
+            JOB.name,
+            planned(1),
+            state,
+            marks=marks,
+            log_size=log_size,
+            objects=had,
+            bytes_={outcome: count * SIZE for outcome, count in had.items()},
+            proof={},
+        )
+        assert take(ledger, "T1").claims == claims

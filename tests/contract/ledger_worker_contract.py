@@ -48,7 +48,19 @@ class WorkerContract:
             marks=bytes(9),
             uploads={},
             flushes=0,
+            claims=1,
         )
+
+    def test_every_claim_of_a_task_counts(self, ledger: Ledger) -> None:
+        ledger.plan(JOB.name, step(1, planned(1), planned(2)))
+        first = take(ledger, "T1")
+        assert isinstance(ledger.claim(JOB.name, "T1", "w2", LEASE), Held)
+        second = take(ledger, "T1")
+        ledger.release(second)
+        third = take(ledger, "T1", "w2", lease_s=0)
+        fourth = take(ledger, "T1", "w3")
+        assert [claim.claims for claim in (first, second, third, fourth)] == [1, 2, 3, 4]
+        assert take(ledger, "T2").claims == 1
 
     def test_only_one_worker_holds_a_task(self, ledger: Ledger) -> None:
         ledger.plan(JOB.name, step(1, planned(1)))
@@ -191,6 +203,19 @@ class WorkerContract:
         ledger.acknowledge(JOB.name, ledger.outbox(JOB.name, 9)[-1].id, ["T1"])
         assert ledger.uploads(JOB.name) == [other]
 
+    def test_a_remembered_upload_does_not_change_with_the_one_that_was_given(
+        self, ledger: Ledger
+    ) -> None:
+        ledger.plan(JOB.name, step(1, planned(1)))
+        claim = take(ledger, "T1")
+        mine = UPLOAD._replace(parts=dict(UPLOAD.parts))
+        ledger.save_upload(claim, 0, mine)
+        mine.parts[3] = ("etag3", 3)
+        again = take(ledger, "T1")
+        assert again.uploads == {0: UPLOAD}
+        again.uploads[0].parts.clear()
+        assert ledger.uploads(JOB.name) == [UPLOAD]
+
     def test_a_task_ends_once_and_only_by_its_holder(self, ledger: Ledger) -> None:
         ledger.plan(JOB.name, step(1, planned(1)))
         claim = carry_out(ledger, "T1", COPIED, COPIED, COPIED)
@@ -210,9 +235,10 @@ class WorkerContract:
         ledger.plan(JOB.name, step(1, planned(1)))
         claim = take(ledger, "T1")
         ledger.record(claim, flush(1, claim.marks, [COPIED, COPIED, LEFT]))
-        with pytest.raises(ValueError, match="T1"):
+        with pytest.raises(StaleClaim, match="T1"):
             ledger.finish(claim, TaskState.SUCCEED)
         ledger.renew(claim, LEASE)
+        assert kinds(ledger) == [(EventKind.CLAIMED, "T1")]
 
     def test_a_released_task_is_pending_in_front(self, ledger: Ledger) -> None:
         ledger.plan(JOB.name, step(1, planned(1), planned(2), planned(3)))
@@ -242,3 +268,15 @@ class WorkerContract:
         assert ledger.job(JOB.name).state is JobState.RUNNING
         with pytest.raises(StaleClaim):
             ledger.stop_job(first._replace(fence=1), "why")
+
+    @pytest.mark.parametrize("state", [JobState.ABORT, JobState.FAILED, JobState.SUCCEED])
+    def test_a_fatal_error_does_not_write_over_the_reason_of_a_closed_job(
+        self, ledger: Ledger, state: JobState
+    ) -> None:
+        ledger.plan(JOB.name, step(1, planned(1)))
+        claim = take(ledger, "T1")
+        ledger.set_state(JOB.name, state, "by hand")
+        ledger.stop_job(claim, "NoSuchBucket")
+        job = ledger.job(JOB.name)
+        assert (job.state, job.reason) == (state, "by hand")
+        assert tasks(ledger.snapshot(JOB.name)) == {TaskState.PENDING: 1}

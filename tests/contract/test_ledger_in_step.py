@@ -43,10 +43,12 @@ FEW = 6  # tasks: the fewer there are, the more happens to each
 ENDED = (TaskState.SUCCEED, TaskState.FAILED)
 
 HOUSEKEEPING: list[Callable[[Ledger], object]] = [
-    lambda ledger: ledger.finish_scan(JOB.name),
+    lambda ledger: ledger.finish_scan(JOB.name, ledger.snapshot(JOB.name).seq),
+    lambda ledger: ledger.finish_scan(JOB.name, 2),
     lambda ledger: ledger.rescan_failures(JOB.name),
     lambda ledger: ledger.request_retry(JOB.name),
     lambda ledger: ledger.set_state(JOB.name, JobState.ABORT, "why"),
+    lambda ledger: ledger.set_state(JOB.name, JobState.FAILED, only_if=JobState.RUNNING),
     lambda ledger: ledger.set_state(JOB.name, JobState.RUNNING),
     lambda ledger: ledger.set_state(JOB.name, JobState.RUNNING),
 ]
@@ -60,6 +62,7 @@ class ModelTask:
         self.state = TaskState.PENDING
         self.marks = bytes(plan.objects)
         self.flushes = 0
+        self.claims = 0
         self.log = 0
         self.live = -1  # index of its live claim
 
@@ -116,15 +119,21 @@ class InStep(RuleBasedStateMachine):
 
     @initialize()
     def plan_some(self) -> None:
-        self.plan(3, 1, 1, False)
+        self.plan(3, 1, 1, Lane("k"), False)
 
     @precondition(lambda self: len(self.tasks) < FEW)
-    @rule(count=st.integers(0, 3), found=st.integers(0, 2), gap=st.integers(0, 9), twice=TWICE)
-    def plan(self, count: int, found: int, gap: int, twice: bool) -> None:
+    @rule(
+        count=st.integers(0, 3),
+        found=st.integers(0, 2),
+        gap=st.integers(0, 9),
+        lane=st.sampled_from([Lane("k"), None]),
+        twice=TWICE,
+    )
+    def plan(self, count: int, found: int, gap: int, lane: Lane | None, twice: bool) -> None:
         new = [planned(len(self.tasks) + number, 4) for number in range(count)]
         failures = [ScanFailure("d/", "Timeout", "", Lane("d/"))] * found
         step = PlanStep(
-            self.seq + (2 if gap == 0 else 1), {0: Lane("k")}, new, found, found * SIZE, failures
+            self.seq + (2 if gap == 0 else 1), {0: lane}, new, found, found * SIZE, failures
         )
         answer = self.same(lambda ledger, _: ledger.plan(JOB.name, step), twice=twice)
         if answer is None:
@@ -178,7 +187,7 @@ class InStep(RuleBasedStateMachine):
             twice=twice,
         )
         if task.state is TaskState.FAILED:
-            task.state, task.marks, task.flushes = TaskState.PENDING, left, 0
+            task.state, task.marks, task.flushes, task.claims = TaskState.PENDING, left, 0, 1
 
     @rule(count=st.integers(0, 9), twice=TWICE)
     def acknowledge(self, count: int, twice: bool) -> None:
@@ -211,6 +220,8 @@ class InStep(RuleBasedStateMachine):
         if isinstance(one, Claim):
             assert one == other._replace(fence=one.fence)
             assert (one.marks, one.flushes) == (task.marks, task.flushes)
+            task.claims += 1
+            assert one.claims == task.claims
             if self.claims:
                 assert one.fence > self.claims[-1][0].fence
                 assert other.fence > self.claims[-1][1].fence
@@ -288,14 +299,17 @@ class InStep(RuleBasedStateMachine):
     def both_tell_the_same(self) -> None:
         memory, real = self.ledgers
         one, other = memory.snapshot(JOB.name), real.snapshot(JOB.name)
-        assert (one.job, one.counts, one.proof, one.tasks) == (
-            *(other.job, other.counts, other.proof, other.tasks),
+        assert (one.job, one.counts, one.proof, one.tasks, one.seq) == (
+            *(other.job, other.counts, other.proof, other.tasks, other.seq),
         )
         rows = [
             sorted(row._replace(fence=0) for row in snapshot.running) for snapshot in (one, other)
         ]
         assert rows[0] == rows[1]
-        assert memory.scan_state(JOB.name) == real.scan_state(JOB.name)
+        scan = real.scan_state(JOB.name)
+        assert memory.scan_state(JOB.name) == scan
+        assert scan.seq == other.seq == self.seq
+        assert not (scan.finished and scan.lanes)
         events = [
             [event._replace(id="") for event in ledger.outbox(JOB.name, 10_000)]
             for ledger in self.ledgers

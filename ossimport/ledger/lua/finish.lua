@@ -1,7 +1,8 @@
 -- Ends a task. Its record is freed; what the same claim needs to end it twice is kept in `ended`.
 -- KEYS  job, running, ended, task, outbox
 -- ARGV  task id, fence, state
--- SUMS if an object has no outcome: ending the task now would lose it.
+-- STALE too if an object has no outcome: Redis lost the flush that told of it, and the task must be
+-- claimed anew so that the object is done again.
 local job, running, ended, task, outbox = unpack(KEYS)
 local id, fence, state = unpack(ARGV)
 local ending = fence .. ' ' .. state .. ' '
@@ -10,9 +11,7 @@ if not is_live(running, task, id, fence) then
   if last and string.sub(last, 1, #ending) == ending then return end
   return refuse('STALE')
 end
-if number_at(task, 'objects') ~= number_at(task, 'marked') then
-  return refuse('SUMS')
-end
+if number_at(task, 'objects') ~= number_at(task, 'marked') then return refuse('STALE') end
 local log = whole(number_at(task, 'log'))
 tell(outbox, 'ended', id, 'worker', redis.call('HGET', task, 'worker'),
   'offset', log, 'state', state)

@@ -62,11 +62,13 @@ local function add_pairs(hash, first)
 end
 
 -- Sets a lane, or removes it where `packed` is empty. A number is never given to a second lane.
+-- A scan with a lane left is not finished, also if the ledger has forgotten why.
 local function set_lane(job, lanes, number, packed)
   if packed == '' then
     redis.call('HDEL', lanes, number)
   else
     redis.call('HSET', lanes, number, packed)
+    redis.call('HSET', job, 'scan', 0)
   end
   if tonumber(number) >= number_at(job, 'lane') then
     redis.call('HSET', job, 'lane', number + 1)

@@ -16,7 +16,8 @@ if last then
   redis.call('HDEL', ended, id)
 end
 enqueue(job, pending, task, id, 'manifest', manifest, 'objects', objects, 'bytes', bytes,
-  'marks', marks, 'marked', marked, 'marked_bytes', whole(bytes - failed_bytes), 'log', log)
+  'marks', marks, 'marked', marked, 'marked_bytes', whole(bytes - failed_bytes), 'log', log,
+  'claims', 1)
 redis.call('HINCRBY', job, 'failed', -failed)
 redis.call('HINCRBY', job, 'failed_bytes', '-' .. failed_bytes)
 redis.call('HINCRBY', job, 'tasks_failed', -1)

@@ -10,5 +10,4 @@ for _, packed in ipairs(failures) do
 end
 redis.call('HINCRBY', job, 'listed', -#failures)
 redis.call('HINCRBY', job, 'failed', -#failures)
-redis.call('HSET', job, 'scan', 0)
 redis.call('DEL', unlisted)

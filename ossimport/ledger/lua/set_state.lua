@@ -1,12 +1,15 @@
 -- Closes or reopens a job. The time of closing is that of the first close since it was open.
 -- KEYS  job
--- ARGV  state, reason
+-- ARGV  state, reason, the only state to change ('' = any)
+-- Returns 1, or 0 if the job is in another state than that.
 local job = KEYS[1]
-local state, reason = unpack(ARGV)
+local state, reason, only_if = unpack(ARGV)
 if not has_job(job) then return refuse('NOJOB') end
+if only_if ~= '' and redis.call('HGET', job, 'state') ~= only_if then return 0 end
 redis.call('HSET', job, 'state', state, 'reason', reason)
 if state == 'Running' then
   redis.call('HDEL', job, 'ended')
 else
   redis.call('HSETNX', job, 'ended', whole(now_ms()))
 end
+return 1
