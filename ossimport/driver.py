@@ -12,7 +12,7 @@ from typing import NamedTuple
 import zstandard
 
 from ossimport import identity, manifest, planner
-from ossimport.errors import LedgerBehind, LedgerUnavailable, StorageError
+from ossimport.errors import LedgerBehind, StorageError
 from ossimport.journal import Journal, StoredTask, rebuild
 from ossimport.ledger.base import (
     Event,
@@ -35,7 +35,9 @@ PENDING_CAP = 1000  # planned tasks that wait in Redis; the scan pauses above it
 IN_FLIGHT_FLOOR = 50  # messages on the queue for a small cluster
 IN_FLIGHT_PER_RUNNING = 3  # and for a large one: enough that no worker waits for the next step
 MOVES_PER_STEP = 16
-EVENTS_PER_STEP = 500
+# So few that a step takes less than the lease, on a slow disk too.
+EVENTS_PER_STEP = 100
+REQUEUES_PER_STEP = 16
 LOST_AFTER_S = 10.0  # a dispatched task that nobody claimed, and whose message is gone
 SPEED_WINDOW_S = 10
 
@@ -71,7 +73,7 @@ class JobDriver:
         *,
         host: str,
         slots: int,
-        holder: str,
+        hold: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self._job = job
@@ -81,7 +83,7 @@ class JobDriver:
         self._open_job = open_job
         self._host = host
         self._slots = slots
-        self._holder = holder
+        self._hold = hold
         self._clock = clock
         self._plan: JobPlan | None = None
         self._scan: ScanThreads | None = None
@@ -102,15 +104,16 @@ class JobDriver:
 
     def step(self) -> bool:
         """Do a little of everything; True if anything happened."""
-        if not self._trusted:
-            self._settle()
         snapshot = self._ledger.snapshot(self.name)
+        if not self._trusted or snapshot.seq != self._seq:
+            self._settle()
+            snapshot = self._ledger.snapshot(self.name)
         self._job = snapshot.job
-        if self._job.reason and self._job.state is JobState.RUNNING:
-            self._ledger.set_state(self.name, JobState.RUNNING)  # what it names is over
         busy = self._write_down()
         running = self._job.state is JobState.RUNNING
         if running:
+            if self._job.reason:  # what it names is over
+                self._set_state(JobState.RUNNING)
             busy |= self._keep_scanning(snapshot)
             busy |= self._keep_retrying(snapshot)
             busy |= self._dispatch(snapshot)
@@ -129,24 +132,22 @@ class JobDriver:
     def distrust(self) -> None:
         """Compare journal and ledger again before the next step."""
         self._trusted = False
+        self._retrying = None
 
-    def close(self, *, drop: bool = True) -> None:
-        """Stop scanning; with `drop`, let another master take over at once."""
+    def close(self) -> None:
+        """Stop scanning."""
         self._stop_scan()
-        if drop:
-            try:
-                self._ledger.drop_job(self.name, self._holder)
-            except LedgerUnavailable as exc:
-                log.warning("job %s: the lease runs out by itself: %s", self.name, exc)
 
     def _settle(self) -> None:
         """Bring journal and ledger to the same place, and take up the scan there."""
         self._stop_scan()
         self._journal.open(self._job)
         if self._journal.scan_state().seq != self._ledger.scan_state(self.name).seq:
-            log.warning("job %s: the ledger is behind its journal, replayed", self.name)
+            log.warning("job %s: the ledger lacks steps of its journal: replayed", self.name)
             rebuild(self._journal, self._ledger)
         state = self._ledger.scan_state(self.name)
+        if state.finished:
+            self._journal.finish_scan()
         self._seq = state.seq
         self._lanes = dict(state.lanes)
         if not state.seq:
@@ -165,14 +166,21 @@ class JobDriver:
             self._start_scan(snapshot)
         scan = self._scan
         moves = list(scan.moves(MOVES_PER_STEP, 0.0)) if scan is not None else []
-        if moves:
-            self._record(moves)
+        if moves and not self._record(moves):
+            return True
         if not self._lanes:
-            self._stop_scan()
-            self._journal.finish_scan()
-            self._ledger.finish_scan(self.name)
+            self._finish_scan()
             return True
         return bool(moves)
+
+    def _finish_scan(self) -> None:
+        self._stop_scan()
+        try:
+            self._ledger.finish_scan(self.name, self._seq)
+        except LedgerBehind:
+            self.distrust()
+        else:
+            self._journal.finish_scan()
 
     def _start_scan(self, snapshot: Snapshot) -> None:
         if not self._lanes:
@@ -204,8 +212,11 @@ class JobDriver:
             plan.max_bytes,
         )
 
-    def _record(self, moves: list[Move]) -> None:
-        """Make one step of some moves: journal first, then ledger, then go on with new lanes."""
+    def _record(self, moves: list[Move]) -> bool:
+        """Make one step of some moves: journal first, then ledger, then go on with new lanes.
+
+        False when the ledger, or another master, is not where we thought; nothing counts then.
+        """
         changed: dict[int, Lane | None] = {}
         fresh: dict[int, Lane] = {}
         tasks: list[tuple[Task, PlannedTask]] = []
@@ -238,15 +249,19 @@ class JobDriver:
             excluded_bytes=sum(entry.info.size for entry in excluded),
             failures=failures,
         )
+        if not self._hold():
+            self.distrust()
+            return False
         self._journal.plan(step, [task for task, _ in tasks], self._lanes, excluded)
         try:
             self._ledger.plan(self.name, step)
         except LedgerBehind:
-            self._trusted = False
-            return
+            self.distrust()
+            return False
         self._seq = step.seq
         if self._scan is not None:
             self._scan.walk(fresh)
+        return True
 
     def _make_task(self, batch: planner.Batch) -> tuple[Task, PlannedTask]:
         packed = manifest.pack(batch.objects)
@@ -264,7 +279,11 @@ class JobDriver:
 
     def _abort(self, error: StorageError) -> None:
         log.error("job %s stopped: %s", self.name, error)
-        self._ledger.set_state(self.name, JobState.ABORT, f"{error.code}: {error}")
+        self._set_state(JobState.ABORT, f"{error.code}: {error}")
+
+    def _set_state(self, state: JobState, reason: str = "") -> None:
+        """Only a running job changes here: somebody may have stopped it meanwhile."""
+        self._ledger.set_state(self.name, state, reason, only_if=JobState.RUNNING)
 
     # -- dispatch and reconcile ------------------------------------------------------------------
 
@@ -340,19 +359,21 @@ class JobDriver:
     # -- retry and close -------------------------------------------------------------------------
 
     def _keep_retrying(self, snapshot: Snapshot) -> bool:
-        """Put failed objects back into their tasks, as many tasks as the window takes."""
+        """Put failed objects back into their tasks, a few tasks at a time."""
         job = snapshot.job
-        if job.retries == job.retries_done:
+        if job.retries == job.retries_done or snapshot.tasks[TaskState.PENDING] >= PENDING_CAP:
             return False
         if self._retrying is None:
+            if self._ledger.outbox(self.name, 1):
+                return False  # what a task's log says must not be older than what the ledger says
             self._retrying = self._journal.failed_tasks()
             self._rescan_failures()
-        for _ in range(PENDING_CAP - snapshot.tasks[TaskState.PENDING]):
+        for _ in range(REQUEUES_PER_STEP):
             stored = next(self._retrying, None)
             if stored is None:
                 self._retrying = None
                 self._ledger.retried(self.name, job.retries)
-                return True
+                break
             self._requeue(stored)
         return True
 
@@ -390,13 +411,15 @@ class JobDriver:
             return
         if not counts.listed.objects:
             name = self._plan.source_name if self._plan else "the source"
-            self._ledger.set_state(
-                self.name, JobState.ABORT, f"NothingFound: no object was found in {name}"
+            self._set_state(
+                JobState.ABORT,
+                f"NothingFound: no object was found in {name}. Cure: check srcPrefix, srcBucket"
+                " and importSince, then clean the job and submit it again",
             )
         elif counts.failed.objects or counts.left.objects:
-            self._ledger.set_state(self.name, JobState.FAILED)
+            self._set_state(JobState.FAILED)
         else:
-            self._ledger.set_state(self.name, JobState.SUCCEED)
+            self._set_state(JobState.SUCCEED)
 
 
 def _failure(entry: Scanned) -> ScanFailure:

@@ -7,12 +7,13 @@ planned) and in the ledger (what became of it).
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ossimport import identity
 from ossimport.config import JobConfig, SystemConfig
 from ossimport.driver import JobDriver, JobPlan, Queue
-from ossimport.errors import JobNotFound, LedgerUnavailable, ServiceError
+from ossimport.errors import JobNotFound, LedgerUnavailable, OssImportError, ServiceError
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger
 from ossimport.ledger.redis import open_ledger
@@ -24,6 +25,7 @@ from ossimport.sources import open_source
 log = logging.getLogger(__name__)
 
 LEASE_S = 15.0
+TROUBLE_S = 5.0  # between two looks at a job whose disk or settings are in the way
 IDLE_S = 0.1  # between two looks when nothing happened; a look costs about a millisecond
 
 
@@ -51,6 +53,7 @@ class Master:
         self._holder = identity.name_of_this_process(host)
         self._drivers: dict[str, JobDriver] = {}
         self._restored = False
+        self._waits: dict[str, float] = {}  # jobs in trouble, and when to look at them again
 
     def step(self) -> bool:
         """Move every job on; True if anything happened. LedgerUnavailable is waited out."""
@@ -59,7 +62,8 @@ class Master:
                 self._restore_lost()
             names = self._ledger.jobs()
             for gone in self._drivers.keys() - set(names):
-                self._drivers.pop(gone).close(drop=False)
+                self._drivers.pop(gone).close()
+                self._restored = False  # cleaned, and its journal with it; or lost by Redis
             return any([self._drive(name) for name in names])
         except LedgerUnavailable as exc:
             log.warning("%s", exc)
@@ -71,8 +75,9 @@ class Master:
 
     def close(self) -> None:
         """Stop scanning and give the leases back."""
-        for driver in self._drivers.values():
+        for name, driver in self._drivers.items():
             driver.close()
+            self._drop(name)
         self._drivers.clear()
 
     def _restore_lost(self) -> None:
@@ -81,31 +86,58 @@ class Master:
         for name in Journal.jobs(self._dir):
             if name not in known:
                 log.warning("job %s: not in Redis, restored from %s", name, self._dir)
-                rebuild(Journal(self._dir, name), self._ledger)
+                try:
+                    rebuild(Journal(self._dir, name), self._ledger)
+                except ServiceError as exc:
+                    log.error("job %s cannot be restored: %s", name, exc)
         self._restored = True
 
     def _drive(self, name: str) -> bool:
+        """Move one job on. Its troubles are its own: they are told, and the others go on."""
+        if self._clock() < self._waits.get(name, 0.0):
+            return False
         try:
             if name not in self._drivers and self._at_rest(name):
                 return False
             busy = self._step(name)
             if not busy and name in self._drivers and self._at_rest(name):
                 self._drivers.pop(name).close()  # whoever cleans the job waits for the lease
+                self._drop(name)
             return busy
         except JobNotFound:
             return False  # cleaned in this moment
+        except LedgerUnavailable:
+            raise
+        except OssImportError as exc:
+            log.error("job %s waits: %s", name, exc)
+            self._waits[name] = self._clock() + TROUBLE_S
+            driver = self._drivers.pop(name, None)
+            if driver is not None:
+                driver.close()
+            reason = f"waiting: {exc}"
+            self._ledger.set_state(name, JobState.RUNNING, reason, only_if=JobState.RUNNING)
+            return False
 
     def _at_rest(self, name: str) -> bool:
         """The job has ended, and all that workers said of it is written down."""
         ended = self._ledger.job(name).state is not JobState.RUNNING
         return ended and not self._ledger.outbox(name, 1)
 
+    def _hold(self, name: str) -> bool:
+        return self._ledger.hold_job(name, self._holder, LEASE_S)
+
+    def _drop(self, name: str) -> None:
+        try:
+            self._ledger.drop_job(name, self._holder)
+        except (JobNotFound, LedgerUnavailable) as exc:
+            log.warning("job %s: the lease runs out by itself: %s", name, exc)
+
     def _step(self, name: str) -> bool:
-        if not self._ledger.hold_job(name, self._holder, LEASE_S):
+        if not self._hold(name):
             spare = self._drivers.pop(name, None)
             if spare is not None:
                 log.warning("job %s: another master drives it now", name)
-                spare.close(drop=False)
+                spare.close()
             return False
         driver = self._drivers.get(name)
         if driver is None:
@@ -117,17 +149,10 @@ class Master:
                 self._open_job,
                 host=self._host,
                 slots=self._slots,
-                holder=self._holder,
+                hold=partial(self._hold, name),
                 clock=self._clock,
             )
-        try:
-            return driver.step()
-        except ServiceError as exc:
-            # The disk refuses: nothing is lost, and nothing goes on until it is mended.
-            log.error("job %s waits: %s", name, exc)
-            driver.distrust()
-            self._ledger.set_state(name, JobState.RUNNING, f"waiting: {exc}")
-            return False
+        return driver.step()
 
 
 def run_master(

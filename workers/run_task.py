@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import zstandard
 
@@ -323,9 +324,8 @@ class TaskRun:
         prefix, dest = engine.policy.dest_prefix, engine.dest
         by_key = {naming.dest_key(prefix, self._objects[i].key): i for i in indexes}
         expected = [(key, self._sizes.get(i, self._objects[i].size)) for key, i in by_key.items()]
-        missing = await engine.patience.ask(
-            engine.at_dest, lambda: audit.absent(dest, prefix, expected)
-        )
+        ask = partial(engine.patience.ask, engine.at_dest)
+        missing = await audit.absent(dest, prefix, expected, ask=ask)
         return [by_key[key] for key in missing]
 
     def _take_back(self, index: int) -> None:

@@ -35,7 +35,7 @@ class Cluster:
         self.verify = True
         self.stopping: Callable[[], bool] = lambda: False
         self.copies = 0
-        self._directory = directory
+        self.directory = directory
         self._plan = JobPlan(self.source, "memory", max_objects, max_bytes, 2, 0)
         self.master = self.new_master()
 
@@ -43,7 +43,7 @@ class Cluster:
         """Another master; the one before it is simply not stepped any more."""
         return Master(
             self.ledger,
-            self._directory,
+            self.directory,
             Queue(self._send, lambda: set(self.messages)),
             lambda job: self._plan,
             host="here",

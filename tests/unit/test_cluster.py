@@ -1,6 +1,8 @@
 """Whatever is listed, delivered twice, killed or lost: the destination equals the source."""
 
+import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +14,9 @@ from ossimport import identity
 from ossimport.dest.base import Body, Stored
 from ossimport.dest.memory import MemoryDestination
 from ossimport.errors import Fatal, Permanent, Transient
-from ossimport.model import JobState, Mark, ObjectInfo, Proof, TaskState
+from ossimport.journal import Journal
+from ossimport.model import JobState, Lane, Mark, ObjectInfo, Proof, TaskState
+from ossimport.sources.memory import MemoryScan
 from tests.unit.cluster import JOB, Cluster
 
 KEYS = st.text(st.sampled_from("ab/é"), min_size=1, max_size=6).filter(
@@ -320,3 +324,109 @@ def test_a_cleaned_job_takes_its_tasks_with_it(cluster: Cluster) -> None:
     cluster.ledger.forget_job(JOB.name)
     cluster.run(claim)
     assert cluster.ledger.jobs() == []
+
+
+def test_a_ledger_that_lost_its_last_steps_is_brought_up_to_date(cluster: Cluster) -> None:
+    """Redis restarts between two calls, without an error, and has lost the last second."""
+    bodies = fill(cluster, 40)
+    cluster.submit()
+    records = cluster.ledger._records
+    before = copy.deepcopy(records[JOB.name])
+    while not cluster.snapshot().job.scan_finished:
+        cluster.master.step()
+    records[JOB.name] = before
+    cluster.messages.clear()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.SUCCEED
+    assert cluster.stored() == bodies
+    assert snapshot.counts.listed.objects == 40
+
+
+def test_a_ledger_that_vanished_without_an_error_is_restored(cluster: Cluster) -> None:
+    bodies = fill(cluster, 40)
+    cluster.submit()
+    while not cluster.snapshot().job.scan_finished:
+        cluster.master.step()
+    cluster.ledger.forget_job(JOB.name)
+    cluster.messages.clear()
+    cluster.master.step()
+    cluster.now += 20
+    cluster.master.step()
+    assert cluster.work().job.state is JobState.SUCCEED
+    assert cluster.stored() == bodies
+
+
+def test_a_retry_that_redis_forgot_can_be_asked_for_again(cluster: Cluster, picky: Picky) -> None:
+    fill(cluster, 20)
+    picky.refused = {"to/k0003": Permanent("no", code="AccessDenied")}
+    cluster.submit()
+    assert cluster.work().job.state is JobState.FAILED
+    before = copy.deepcopy(cluster.ledger._records[JOB.name])
+    cluster.ledger.request_retry(JOB.name)
+    while not cluster.messages:
+        cluster.master.step()
+    cluster.ledger._records[JOB.name] = before
+    cluster.messages.clear()
+    cluster.master = cluster.new_master()
+    cluster.now += 20
+    picky.refused.clear()
+    assert cluster.ledger.request_retry(JOB.name) == 1
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.SUCCEED
+    assert snapshot.counts.copied.objects == 20
+
+
+@pytest.mark.parametrize("error", [Fatal("wrong key", code="BadCredentials"), ValueError("a bug")])
+def test_a_scan_that_cannot_begin_stops_the_job_and_says_why(
+    cluster: Cluster, error: Exception
+) -> None:
+    fill(cluster, 5)
+
+    def refuse(lane: Lane) -> MemoryScan:
+        raise error
+
+    cluster.source.scan = refuse  # type: ignore[method-assign]
+    cluster.submit()
+    snapshot = cluster.work()
+    assert snapshot.job.state is JobState.ABORT
+    assert snapshot.job.reason
+
+
+def test_trouble_with_one_job_is_told_and_the_others_go_on(cluster: Cluster) -> None:
+    bodies = fill(cluster, 5)
+    Journal(cluster.directory, "broken").open(replace(JOB, name="broken"))
+    cluster.ledger.create_job(replace(JOB, name="broken", created_ms=JOB.created_ms - 1))
+    cluster.submit()
+    assert cluster.work().job.state is JobState.SUCCEED
+    assert cluster.stored() == bodies
+    assert "waiting" in cluster.ledger.job("broken").reason
+
+
+def test_trouble_does_not_revive_a_stopped_job(cluster: Cluster, tmp_path: Path) -> None:
+    fill(cluster, 5)
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    cluster.deliver()
+    cluster.ledger.set_state(JOB.name, JobState.ABORT, "BadCredentials")
+    (tmp_path / "jobs" / JOB.name / "job.json").write_text("not JSON")
+    for _ in range(3):
+        cluster.now += 20
+        cluster.master = cluster.new_master()
+        cluster.master.step()
+    assert cluster.ledger.job(JOB.name).state is JobState.ABORT
+    assert cluster.ledger.job(JOB.name).reason == "BadCredentials"
+
+
+def test_a_retry_that_waits_for_room_does_not_keep_the_master_busy(
+    cluster: Cluster, picky: Picky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(cluster, 60)
+    picky.refused = {f"to/k{i:04d}": Permanent("no", code="AccessDenied") for i in range(60)}
+    cluster.submit()
+    assert cluster.work().job.state is JobState.FAILED
+    monkeypatch.setattr("ossimport.driver.PENDING_CAP", 1)
+    monkeypatch.setattr("ossimport.driver.REQUEUES_PER_STEP", 1)
+    monkeypatch.setattr("ossimport.driver.IN_FLIGHT_FLOOR", 0)
+    cluster.ledger.request_retry(JOB.name)
+    assert [cluster.master.step() for _ in range(8)][-3:] == [False] * 3
