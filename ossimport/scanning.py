@@ -1,19 +1,21 @@
 """Walk the lanes of a source in threads and hand what they find to the master, in bounded memory.
 
 A scan begins as one lane. A thread without a lane makes the busy ones split: they give away the
-later part of what they have left. So `scanThreadCount` threads share any tree, and the ledger never
-holds more lanes than there are threads.
+later part of what they have left. So `scanThreadCount` threads share any tree, and lanes become
+hardly more than there are threads. A rescan of many failures has more: they wait for a thread.
 """
 
 import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from ossimport import filters, planner
-from ossimport.errors import StorageError, Transient
+from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.model import Lane, Scanned
 from ossimport.planner import Batch, TaskLimits
 from ossimport.sources.base import Scan, Source
@@ -25,7 +27,9 @@ log = logging.getLogger(__name__)
 WAITING_BATCHES = 4
 
 REOPEN_ATTEMPTS = 8
+REOPEN_WAIT_S = 1.0  # before the first of them, then twice as long each time
 SPLIT_PAUSE = 1000  # entries, after a lane had nothing to give away
+CLOSE_S = 1.0  # for all threads together; one that hangs in a mount cannot be ended
 
 
 class Found(NamedTuple):
@@ -77,17 +81,13 @@ class ScanThreads:
         self._moves: queue.Queue[Move] = queue.Queue(WAITING_BATCHES)
         self._closing = threading.Event()
         self._split_wanted = threading.Event()
+        self._waiting: deque[tuple[int, Lane]] = deque()
         self._walking: dict[int, threading.Thread] = {}
 
     def walk(self, lanes: Mapping[int, Lane]) -> None:
-        """Begin to walk these lanes; the first one is asked to split if threads are left over."""
-        for number, lane in lanes.items():
-            thread = threading.Thread(
-                target=self._walk, args=(number, lane), name=f"{self._name}-{number}", daemon=True
-            )
-            self._walking[number] = thread
-            thread.start()
-        self._want_split()
+        """Walk these lanes too, each as soon as there is a thread for it."""
+        self._waiting.extend(lanes.items())
+        self._use_threads()
 
     def moves(self, most: int, wait_s: float) -> Iterator[Move]:
         """What has been found since, at most `most` moves; waits `wait_s` for the first."""
@@ -99,22 +99,37 @@ class ScanThreads:
             wait_s = 0
             if isinstance(move, Ended):
                 self._walking.pop(move.lane, None)
-                self._want_split()
+                self._use_threads()
             yield move
 
-    @property
-    def walking(self) -> bool:
-        """A lane is not finished."""
-        return bool(self._walking)
-
     def close(self) -> None:
-        """Stop all threads. What was not taken from `moves` is found again by the next scan."""
-        self._closing.set()
-        while any(thread.is_alive() for thread in self._walking.values()):
-            for _ in self.moves(WAITING_BATCHES, 0.05):
-                pass  # makes room for a thread that waits to put
+        """Stop all threads. What was not taken from `moves` is found again by the next scan.
 
-    def _want_split(self) -> None:
+        Returns within CLOSE_S. A thread whose source does not answer stays until it does, and then
+        ends; nothing of it is handed over.
+        """
+        self._closing.set()
+        self._waiting.clear()
+        with suppress(queue.Empty):
+            while True:
+                self._moves.get_nowait()
+        deadline = time.monotonic() + CLOSE_S
+        for thread in self._walking.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                log.warning("%s still waits for its source, left behind", thread.name)
+        self._walking.clear()
+
+    def _use_threads(self) -> None:
+        """Give each idle thread a lane that waits; if none does, want one to be split."""
+        while self._waiting and len(self._walking) < self._threads:
+            number, lane = self._waiting.popleft()
+            name = f"{self._name}-{number}"
+            thread = threading.Thread(
+                target=self._walk, args=(number, lane), name=name, daemon=True
+            )
+            self._walking[number] = thread
+            thread.start()
         if 0 < len(self._walking) < self._threads:
             self._split_wanted.set()
         else:
@@ -123,28 +138,38 @@ class ScanThreads:
     # -- in a lane's own thread --------------------------------------------------------------------
 
     def _walk(self, number: int, lane: Lane) -> None:
+        """Walk a lane. Whatever happens, its last move is `Ended`, unless the scan is closed."""
+        error: StorageError | None = None
+        try:
+            self._walk_on(_LaneWalk(self, number, lane))
+        except _Closed:
+            return
+        except StorageError as exc:
+            error = exc
+        except Exception as exc:
+            # A fault of ours stops the job, it must not hang it; the log has the traceback.
+            log.exception("unexpected error in %s", threading.current_thread().name)
+            text = f"unexpected {type(exc).__name__} in the scan"
+            error = Fatal(text, code="Uncaught", op="scan")
+        with suppress(_Closed):
+            self._put(Ended(number, error))
+
+    def _walk_on(self, walk: "_LaneWalk") -> None:
+        """Walk to the end of the lane; opens it again where the source gave up for a while."""
         attempt = 0
         while True:
-            walk = _LaneWalk(self, number, lane)
             try:
                 for batch in walk.batches():
-                    self._put(Found(number, batch))
+                    self._put(Found(walk.number, batch))
                     attempt = 0
-                self._put(Ended(number))
-            except _Closed:
-                pass
             except Transient as exc:
                 attempt += 1
-                lane = walk.left
-                if attempt < REOPEN_ATTEMPTS and not self._closing.wait(
-                    min(30.0, 0.5 * 2**attempt)
-                ):
-                    log.warning("scan stopped at %r, opened again: %s", lane.cursor, exc)
-                    continue
-                self._put_last(Ended(number, exc))
-            except StorageError as exc:
-                self._put_last(Ended(number, exc))
-            return
+                wait = min(30.0, REOPEN_WAIT_S * 2 ** (attempt - 1))
+                if attempt >= REOPEN_ATTEMPTS or self._closing.wait(wait):
+                    raise
+                log.warning("scan stopped at %r, opened again: %s", walk.left.cursor, exc)
+            else:
+                return
 
     def _put(self, move: Move) -> None:
         while not self._closing.is_set():
@@ -155,52 +180,45 @@ class ScanThreads:
             return
         raise _Closed
 
-    def _put_last(self, move: Move) -> None:
-        try:
-            self._put(move)
-        except _Closed:
-            return
-
 
 class _Closed(Exception):
     """The scan is to stop now."""
 
 
 class _LaneWalk:
-    """One pass over a lane, which splits when another thread has nothing to do."""
+    """A walk over a lane, which splits when another thread has nothing to do."""
 
     def __init__(self, owner: ScanThreads, number: int, lane: Lane) -> None:
+        self.number = number
+        self.left = lane  # what of the lane has not been handed over
         self._owner = owner
-        self._number = number
-        self._scan: Scan = owner._source.scan(lane)
-        self._cursor = lane.cursor
-
-    @property
-    def left(self) -> Lane:
-        """What of the lane has not been handed over."""
-        return Lane(self._cursor, self._scan.until)
 
     def batches(self) -> Iterator[Batch]:
+        """Open the source and hand over what is left, batch by batch."""
         owner = self._owner
-        entries = filters.select(self._entries(), import_since=owner._import_since)
+        scan = owner._source.scan(self.left)
+        entries = filters.select(self._entries(scan), import_since=owner._import_since)
         for batch in planner.plan(entries, limits=owner._limits, clock=time.monotonic):
             yield batch
-            self._cursor = batch.cursor
+            self.left = self.left._replace(cursor=batch.cursor)
 
-    def _entries(self) -> Iterator[Scanned]:
-        wanted = self._owner._split_wanted
+    def _entries(self, scan: Scan) -> Iterator[Scanned]:
+        owner = self._owner
         pause = 0
-        for entry in self._scan:
+        for entry in scan:
+            if owner._closing.is_set():
+                raise _Closed
             yield entry
             if pause:
                 pause -= 1
-            elif wanted.is_set() and not self._split():
+            elif owner._split_wanted.is_set() and not self._split(scan):
                 pause = SPLIT_PAUSE
 
-    def _split(self) -> bool:
-        rest = self._scan.split()
+    def _split(self, scan: Scan) -> bool:
+        rest = scan.split()
         if rest is None:
             return False
+        self.left = self.left._replace(until=scan.until)
         self._owner._split_wanted.clear()  # one lane for one idle thread
-        self._owner._put(Split(self._number, self._scan.until, rest))
+        self._owner._put(Split(self.number, scan.until, rest))
         return True
