@@ -91,6 +91,8 @@ class Runtime:
             return self._loop.run_until_complete(self._carry_out(claim, config, engine, progress))
         except StaleClaim as exc:
             log.info("task %s is another worker's now: %s", task_id, exc)
+            with suppress(LedgerError):  # it may be ours still, if Redis lost what we told it
+                self._ledger.release(claim)
             return Dealt(None, "another worker's now")
         except Fatal:
             raise
