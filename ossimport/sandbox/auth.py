@@ -15,13 +15,14 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from ossimport.sandbox.refusal import Refusal, invalid_argument
-from ossimport.sandbox.request import Request
+from ossimport.sandbox.request import Request, whole
 from ossimport.sandbox.subresources import SIGNED
 from ossimport.sandbox.xml import iso_time
 
 _MAX_SKEW = 15 * 60  # seconds
 _MAX_LIFE_V4 = 7 * 24 * 3600  # seconds that a V4 URL may live
 _ALGORITHM_V4 = "OSS4-HMAC-SHA256"
+_LAST_SECOND = 253402300799  # of the year 9999, the last that has four digits
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _NO_DATE = "OSS authentication requires a valid Date."
 _EXPIRED = "Request has expired."
@@ -81,15 +82,16 @@ class Gate:
 
     def _check_v1_url(self, request: Request, now: float) -> None:
         params = request.params
-        expires, signature = params.get("Expires", ""), params.get("Signature", "")
-        if not expires.isdecimal() or not signature or "OSSAccessKeyId" not in params:
+        date, signature = params.get("Expires", ""), params.get("Signature", "")
+        expires = whole(date)
+        if expires is None or not signature or "OSSAccessKeyId" not in params:
             raise Refusal(
                 "AccessDenied", "OSS authentication requires OSSAccessKeyId, Expires and Signature."
             )
-        if now > int(expires):
-            raise Refusal("AccessDenied", _EXPIRED, details=_expiry(int(expires), now))
+        if now > expires:
+            raise Refusal("AccessDenied", _EXPIRED, details=_expiry(expires, now))
         self._check_access_key(params["OSSAccessKeyId"])
-        self._check_v1(request, expires, params["OSSAccessKeyId"], signature)
+        self._check_v1(request, date, params["OSSAccessKeyId"], signature)
 
     def _check_v1(self, request: Request, date: str, access_key: str, signature: str) -> None:
         text = string_to_sign_v1(request, date)
@@ -145,13 +147,12 @@ def string_to_sign_v1(request: Request, date: str) -> bytes:
         date,
         *(f"{name}:{request.headers[name]}" for name in headers),
     ]
-    head = "".join(f"{line}\n" for line in lines).encode("latin-1", "surrogateescape")
+    head = "".join(f"{line}\n" for line in lines).encode("latin-1")
     return head + resource + (b"?" + query if query else b"")
 
 
 def _pair(name: str, value: str) -> bytes:
-    text = f"{name}={value}" if value else name
-    return text.encode("utf-8", "surrogateescape")
+    return (f"{name}={value}" if value else name).encode()
 
 
 def canonical_request_v4(request: Request, additional: tuple[str, ...]) -> bytes:
@@ -182,7 +183,7 @@ def canonical_request_v4(request: Request, additional: tuple[str, ...]) -> bytes
 
 
 def _encode(text: str) -> str:
-    return quote(text, safe="", errors="surrogateescape")
+    return quote(text, safe="")
 
 
 @lru_cache(maxsize=8)  # it changes once a day
@@ -213,21 +214,21 @@ def _claim_of_header(request: Request, authorization: str) -> _ClaimV4:
 
 def _claim_of_url(request: Request) -> _ClaimV4:
     params = request.params
-    life = params.get("x-oss-expires", "")
+    life = whole(params.get("x-oss-expires", ""))
     if params["x-oss-signature-version"] != _ALGORITHM_V4:
         raise invalid_argument(
             "Invalid signature version.",
             "x-oss-signature-version",
             params["x-oss-signature-version"],
         )
-    if not life.isdecimal() or not 1 <= int(life) <= _MAX_LIFE_V4:
-        raise invalid_argument("Invalid x-oss-expires.", "x-oss-expires", life)
+    if life is None or not 1 <= life <= _MAX_LIFE_V4:
+        raise invalid_argument("Invalid x-oss-expires.", "x-oss-expires")
     return _ClaimV4(
         params.get("x-oss-credential", ""),
         params.get("x-oss-signature", ""),
         _names(params.get("x-oss-additional-headers", "")),
         params.get("x-oss-date", ""),
-        int(life),
+        life,
     )
 
 
@@ -267,7 +268,7 @@ def _check_skew(moment: float, now: float) -> None:
 
 
 def _expiry(expires: int, now: float) -> dict[str, str]:
-    return {"Expires": iso_time(min(expires, 253402300799)), "ServerTime": iso_time(int(now))}
+    return {"Expires": iso_time(min(expires, _LAST_SECOND)), "ServerTime": iso_time(int(now))}
 
 
 def _wrong_scope(word: str, code: str, value: str) -> Refusal:
@@ -281,7 +282,7 @@ def _wrong_scope(word: str, code: str, value: str) -> Refusal:
 def _compare(
     expected: str, provided: str, access_key: str, text: bytes, canonical: bytes = b""
 ) -> None:
-    if hmac.compare_digest(expected.encode(), provided.encode("utf-8", "surrogateescape")):
+    if hmac.compare_digest(expected.encode(), provided.encode()):
         return
     details = {
         "OSSAccessKeyId": access_key,
@@ -291,5 +292,4 @@ def _compare(
     }
     if canonical:
         details["CanonicalRequest"] = canonical.decode("utf-8", "replace")
-        details["CanonicalRequestBytes"] = canonical.hex(" ").upper()
     raise Refusal("SignatureDoesNotMatch", details=details)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ossimport.sandbox.files import Incoming
 from ossimport.sandbox.refusal import Refusal, invalid_argument
-from ossimport.sandbox.request import Answer, Request
+from ossimport.sandbox.request import Answer, Request, whole
 from ossimport.sandbox.store import Store
 from ossimport.sandbox.uploads import Uploads
 
@@ -44,13 +44,14 @@ class Call:
         text = self.request.params.get(name, "")
         if not text:
             return default
-        if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+        value = whole(text)
+        if value is None or not low <= value <= high:
             raise invalid_argument(f"Argument {name} must be from {low} to {high}.", name, text)
-        return int(text)
+        return value
 
     def bytes_param(self, name: str) -> bytes:
         """A parameter as bytes, b"" when it is not there."""
-        return self.request.params.get(name, "").encode("utf-8", "surrogateescape")
+        return self.request.params.get(name, "").encode()
 
     def forbid_overwrite(self) -> None:
         """Raise Refusal FileAlreadyExists if the object is there and must not be overwritten."""

@@ -33,7 +33,7 @@ from ossimport.sandbox.auth import Gate
 from ossimport.sandbox.call import Anonymous, Call, Operation, Takes
 from ossimport.sandbox.files import SMALL, Content, Incoming
 from ossimport.sandbox.refusal import Refusal
-from ossimport.sandbox.request import Answer, Request, check_names, read_request
+from ossimport.sandbox.request import Answer, Request, check_names, read_request, whole
 from ossimport.sandbox.routes import find_operation, makes_bucket
 from ossimport.sandbox.store import Store
 from ossimport.sandbox.traits import http_time
@@ -43,7 +43,7 @@ _MAX_BODY = 5 << 30  # bytes of a PUT, a part or an append
 _MAX_TEXT = 8 << 20  # bytes of an XML body; 10,000 parts make about 1 MB
 _SEND_CHUNK = 256 << 10
 _BODILESS = frozenset({204, 304})
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]")  # what XML cannot hold
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f]")  # what XML cannot hold
 
 _log = logging.getLogger(__name__)
 _request_prefix = secrets.token_hex(8).upper()
@@ -94,17 +94,17 @@ class Exchange(HTTPMessageDelegate):
         self._method = start_line.method
         self._host = headers.get("Host", "")
         self._request_id = f"{_request_prefix}{next(_request_numbers):08X}"
-        length = headers.get("Content-Length", "")
+        length = whole(headers.get("Content-Length", ""))
         try:
             self._begin(read_request(start_line, headers), length)
         except (Refusal, OSError, sqlite3.Error) as exc:
             self._refusal = self._as_refusal(exc)
             # The body of a refused request is read to its end: many clients look for the answer
             # only when they have sent everything, and find the connection broken if it is closed.
-            if "Expect" in headers or (length.isdecimal() and int(length) > _MAX_BODY):
+            if "Expect" in headers or (length or 0) > _MAX_BODY:
                 self._answer_refusal(self._refusal)
 
-    def _begin(self, request: Request, length: str) -> None:
+    def _begin(self, request: Request, length: int | None) -> None:
         sandbox = self._sandbox
         owner = sandbox.gate.admit(request, self._started)
         check_names(request)
@@ -115,11 +115,11 @@ class Exchange(HTTPMessageDelegate):
         if not owner:
             _check_anonymous(call, operation)
         if operation.takes is not Takes.TEXT:
-            if not length and "transfer-encoding" not in request.headers:
+            if length is None and "transfer-encoding" not in request.headers:
                 raise Refusal("MissingContentLength")
             small = SMALL if operation.takes is Takes.OBJECT else 0
             call.incoming = Incoming(sandbox.store.files, small=small)
-        if length.isdecimal() and int(length) > _limit(operation):
+        if (length or 0) > _limit(operation):
             raise _too_large(operation)
         if operation.check:
             operation.check(call)
@@ -171,8 +171,8 @@ class Exchange(HTTPMessageDelegate):
         if isinstance(exc, Refusal):
             return exc
         _log.warning(
-            "request %s failed because of the sandbox's own disk: %s. "
-            "Make room there or choose another directory with --dir.",
+            "request %s failed inside the sandbox: %s. "
+            "See that its disk has room and can be written, or choose another with --dir.",
             self._request_id,
             exc,
         )
@@ -237,7 +237,7 @@ class Exchange(HTTPMessageDelegate):
 
     def _write_head(self, answer: Answer, length: int, body: bytes) -> None:
         headers = _Headers()
-        headers["Server"] = "AliyunOSS"
+        headers["Server"] = "AliyunOSS (ossimport sandbox)"
         headers["Date"] = http_time(int(time.time()))
         headers["x-oss-request-id"] = self._request_id
         headers["x-oss-server-time"] = str(int((time.time() - self._started) * 1000))

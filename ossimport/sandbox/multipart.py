@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import closing
+from typing import NamedTuple
 
 from ossimport.crc64 import crc64, crc64_combine
 from ossimport.sandbox import xml
@@ -9,7 +10,7 @@ from ossimport.sandbox.call import Call
 from ossimport.sandbox.files import Content, cut
 from ossimport.sandbox.reading import read_range
 from ossimport.sandbox.refusal import Refusal, invalid_argument
-from ossimport.sandbox.request import Answer
+from ossimport.sandbox.request import Answer, whole
 from ossimport.sandbox.store import Entry
 from ossimport.sandbox.traits import encryption_headers, read_storage_class, read_traits
 from ossimport.sandbox.uploads import Part, Upload
@@ -163,9 +164,9 @@ def _chosen_parts(call: Call, upload: Upload) -> list[Part]:
 def _listed_parts(body: bytes, present: dict[int, Part]) -> list[Part]:
     """The parts that the body names, each with its tag."""
     nodes = xml.parse(body, "CompleteMultipartUpload").all("Part")
-    if not nodes or not all(node.get("PartNumber").isdecimal() for node in nodes):
+    numbers = [whole(node.get("PartNumber")) or 0 for node in nodes]
+    if not numbers or 0 in numbers:
         raise Refusal("MalformedXML")
-    numbers = [int(node.get("PartNumber")) for node in nodes]
     if any(second <= first for first, second in zip(numbers, numbers[1:], strict=False)):
         raise Refusal("InvalidPartOrder")
     for number, node in zip(numbers, nodes, strict=True):
@@ -216,42 +217,34 @@ def list_parts(call: Call) -> Answer:
     return Answer(body=body)
 
 
+class _Page(NamedTuple):
+    """A page of uploads, and the markers that the next one begins behind."""
+
+    uploads: list[Upload]
+    prefixes: list[bytes]
+    last: bytes
+    last_id: str
+    truncated: bool
+
+
 def list_uploads(call: Call) -> Answer:
     """OSS: ListMultipartUploads."""
-    request, params = call.request, call.request.params
+    params = call.request.params
     limit = call.number("max-uploads", 1000, 1, 1000)
-    prefix, delimiter = call.bytes_param("prefix"), call.bytes_param("delimiter")
-    after, after_id = call.bytes_param("key-marker"), params.get("upload-id-marker", "")
     encoding = params.get("encoding-type", "")
-    uploads: list[Upload] = []
-    prefixes: list[bytes] = []
-    last, last_id, truncated = b"", "", False
-    for upload in call.uploads.search(request.bucket, prefix, after, after_id):
-        cut_at = upload.key.find(delimiter, len(prefix)) if delimiter else -1
-        common = upload.key[: cut_at + len(delimiter)] if cut_at >= 0 else b""
-        if common and (common <= after or common in prefixes[-1:]):
-            continue
-        truncated = len(uploads) + len(prefixes) == limit
-        if truncated:
-            break
-        if common:
-            prefixes.append(common)
-            last, last_id = common, ""
-        else:
-            uploads.append(upload)
-            last, last_id = upload.key, upload.id
+    page = _page(call, limit)
     body = xml.document(
         "ListMultipartUploadsResult",
         xml.tag("EncodingType", encoding) if encoding else "",
-        xml.tag("Bucket", request.bucket),
-        xml.tag("KeyMarker", xml.key_text(after, encoding)),
-        xml.tag("UploadIdMarker", after_id),
-        xml.tag("NextKeyMarker", xml.key_text(last, encoding) if truncated else ""),
-        xml.tag("NextUploadIdMarker", last_id if truncated else ""),
-        xml.tag("Delimiter", xml.key_text(delimiter, encoding)),
-        xml.tag("Prefix", xml.key_text(prefix, encoding)),
+        xml.tag("Bucket", call.request.bucket),
+        xml.tag("KeyMarker", xml.key_text(call.bytes_param("key-marker"), encoding)),
+        xml.tag("UploadIdMarker", params.get("upload-id-marker", "")),
+        xml.tag("NextKeyMarker", xml.key_text(page.last, encoding) if page.truncated else ""),
+        xml.tag("NextUploadIdMarker", page.last_id if page.truncated else ""),
+        xml.tag("Delimiter", xml.key_text(call.bytes_param("delimiter"), encoding)),
+        xml.tag("Prefix", xml.key_text(call.bytes_param("prefix"), encoding)),
         xml.tag("MaxUploads", limit),
-        xml.tag("IsTruncated", str(truncated).lower()),
+        xml.tag("IsTruncated", str(page.truncated).lower()),
         *(
             xml.group(
                 "Upload",
@@ -260,11 +253,34 @@ def list_uploads(call: Call) -> Answer:
                 xml.tag("StorageClass", upload.storage_class),
                 xml.tag("Initiated", xml.iso_time(upload.initiated)),
             )
-            for upload in uploads
+            for upload in page.uploads
         ),
         *(
             xml.group("CommonPrefixes", xml.tag("Prefix", xml.key_text(common, encoding)))
-            for common in prefixes
+            for common in page.prefixes
         ),
     )
     return Answer(body=body)
+
+
+def _page(call: Call, limit: int) -> _Page:
+    prefix, delimiter = call.bytes_param("prefix"), call.bytes_param("delimiter")
+    after = call.bytes_param("key-marker")
+    after_id = call.request.params.get("upload-id-marker", "")
+    uploads: list[Upload] = []
+    prefixes: list[bytes] = []
+    last, last_id = b"", ""
+    for upload in call.uploads.search(call.request.bucket, prefix, after, after_id):
+        cut_at = upload.key.find(delimiter, len(prefix)) if delimiter else -1
+        common = upload.key[: cut_at + len(delimiter)] if cut_at >= 0 else b""
+        if common and (common <= after or common in prefixes[-1:]):
+            continue
+        if len(uploads) + len(prefixes) == limit:
+            return _Page(uploads, prefixes, last, last_id, truncated=True)
+        if common:
+            prefixes.append(common)
+            last, last_id = common, ""
+        else:
+            uploads.append(upload)
+            last, last_id = upload.key, upload.id
+    return _Page(uploads, prefixes, last, last_id, truncated=False)

@@ -10,7 +10,7 @@ from ossimport.sandbox.request import Answer
 from ossimport.sandbox.store import Entry
 from ossimport.sandbox.traits import http_time, is_readable, object_headers
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)(,.*)?", re.ASCII)
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})(,.*)?", re.ASCII)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 _OVERRIDES = (
     "content-type",
@@ -142,5 +142,5 @@ def _overrides(call: Call) -> dict[str, str]:
         if _UNPRINTABLE.search(value):
             raise invalid_argument("Invalid character in header.", f"response-{name}")
         if value:
-            headers[name] = value.encode("utf-8", "surrogateescape").decode("latin-1")
+            headers[name] = value.encode().decode("latin-1")
     return headers

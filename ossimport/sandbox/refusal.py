@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+_MAX_SHOWN = 200  # characters of a value; oss2 reads no more than 4 KiB of an error
+
 _MEANING: dict[str, tuple[int, str]] = {
     "NotModified": (304, "Not Modified"),
     "BadRequest": (400, "The request is malformed."),
@@ -101,6 +103,5 @@ class Refusal(Exception):
 
 def invalid_argument(message: str, name: str = "", value: str = "") -> Refusal:
     """An InvalidArgument that names the argument, as the service does."""
-    return Refusal(
-        "InvalidArgument", message, details={"ArgumentName": name, "ArgumentValue": value}
-    )
+    details = {"ArgumentName": name, "ArgumentValue": value[:_MAX_SHOWN]}
+    return Refusal("InvalidArgument", message, details=details)

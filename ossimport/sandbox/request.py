@@ -10,9 +10,10 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 from tornado.httputil import HTTPHeaders, RequestStartLine
 
 from ossimport.sandbox.files import Content
-from ossimport.sandbox.refusal import Refusal
+from ossimport.sandbox.refusal import Refusal, invalid_argument
 
 _MAX_KEY = 1023  # bytes
+_MAX_DIGITS = 18
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _SERVICE_HOST = re.compile(r"(s3\.)?oss-[a-z0-9-]+\.aliyuncs\.com")
 
@@ -54,9 +55,7 @@ def read_request(start_line: RequestStartLine, headers: HTTPHeaders) -> Request:
     lowered = {name.lower(): headers[name] for name in headers}
     target, host = start_line.path, lowered.get("host", "")
     if not target.startswith("/"):
-        parts = urlsplit(target)
-        host = parts.netloc
-        target = f"{parts.path or '/'}?{parts.query}"
+        target, host = _absolute(target)
     raw_path, _, query = target.partition("?")
     path = unquote_to_bytes(raw_path.encode("latin-1"))[1:]
     bucket = _bucket_of_host(host)
@@ -65,8 +64,25 @@ def read_request(start_line: RequestStartLine, headers: HTTPHeaders) -> Request:
     else:
         name, _, key = path.partition(b"/")
         bucket, endpoint = name.decode("utf-8", "replace"), host
-    params = dict(parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
+    try:
+        params = dict(parse_qsl(query, keep_blank_values=True, errors="strict"))
+    except UnicodeDecodeError as exc:
+        raise invalid_argument("Query parameters must be UTF-8.") from exc
     return Request(start_line.method, bucket, key, params, lowered, endpoint)
+
+
+def _absolute(target: str) -> tuple[str, str]:
+    """Split `http://host/path?query` into target and host."""
+    try:
+        parts = urlsplit(target)
+    except ValueError as exc:
+        raise Refusal("BadRequest") from exc
+    return f"{parts.path or '/'}?{parts.query}", parts.netloc
+
+
+def whole(text: str) -> int | None:
+    """The number that a header or parameter holds; None if it is no number of at most 18 digits."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else None
 
 
 def check_names(request: Request) -> None:

@@ -16,7 +16,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,9 +107,13 @@ class Store:
         self.directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self.db = _open_index(directory / "index.sqlite3")
-            self.files = Files(directory / "data", self.db)
-            self.files.sweep(self._files_in_use())
+            self.db = sqlite3.connect(directory / "index.sqlite3", timeout=0, isolation_level=None)
+            with ExitStack() as undo:
+                undo.callback(self.db.close)
+                _prepare(self.db)
+                self.files = Files(directory / "data", self.db)
+                self.files.sweep(self._files_in_use())
+                undo.pop_all()
         except (OSError, sqlite3.Error) as exc:
             raise ServiceError(
                 f"the sandbox cannot keep objects in {directory}: {exc}\n"
@@ -309,18 +313,16 @@ class Store:
         )
 
 
-def _open_index(path: Path) -> sqlite3.Connection:
+def _prepare(db: sqlite3.Connection) -> None:
     # EXCLUSIVE: one sandbox per directory, and no shared-memory file. synchronous=OFF: a process
     # that is killed loses nothing, since the kernel has what was written; only a power failure
     # can, and data files are not synced for that either.
-    db = sqlite3.connect(path, timeout=0, isolation_level=None)
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = OFF")
     db.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: 16 MB of log instead of 4
     db.execute("PRAGMA cache_size = -16384")  # KiB
     db.executescript(_SCHEMA)
-    return db
 
 
 def _successor(prefix: bytes) -> bytes:

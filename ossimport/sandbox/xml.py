@@ -19,9 +19,10 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def tag(name: str, value: object) -> str:
-    """Return one element with text. Control characters become references, which XML 1.0 readers
+    """Return one element with text.
 
-    refuse; clients that have such keys ask for `encoding-type=url`.
+    Control characters become references, which readers of XML 1.0 refuse: clients that have such
+    keys ask for `encoding-type=url`.
     """
     return f"<{name}>{_SPECIAL.sub(_escaped, str(value))}</{name}>"
 
@@ -38,7 +39,7 @@ def document(name: str, *parts: str) -> bytes:
 
 def key_text(key: bytes, encoding: str) -> str:
     """Return the key for an element; `encoding` is the value of `encoding-type`."""
-    return quote(key, safe="") if encoding == "url" else key.decode()
+    return quote(key, safe="") if encoding == "url" else key.decode("utf-8", "replace")
 
 
 @lru_cache(maxsize=1024)  # a listing has the same second over and over

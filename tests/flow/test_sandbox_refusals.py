@@ -4,6 +4,7 @@ import base64
 import hashlib
 import http.client
 import itertools
+import socket
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -248,18 +249,44 @@ def test_unknown_methods_are_refused(sandbox: RunningSandbox) -> None:
     assert (status, b"<Code>MethodNotAllowed</Code>" in body) == (405, True)
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/sandbox/?prefix=%FF", 400),
+        ("/sandbox/?OSSAccessKeyId=a&Signature=b&Expires=" + "9" * 5000, 403),
+        ("http://[oops/sandbox/", 400),
+        ("*", 403),
+        ("/%FF/k", 400),
+    ],
+)
+def test_nonsense_gets_an_answer(sandbox: RunningSandbox, target: str, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=10) as client:
+        client.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        got = b"".join(iter(lambda: client.recv(65536), b""))
+    assert got.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"\r\n\r\n<?xml" in got
+
+
+def test_numbers_beyond_all_sense_are_refused(bucket: Any) -> None:
+    bucket.put_object("k", b"body")
+    long = "9" * 5000
+    assert refusal(lambda: bucket.list_objects(max_keys=long)) == (400, "InvalidArgument")
+    got = bucket.get_object("k", headers={"Range": f"bytes=0-{long}"})
+    assert (got.status, got.read()) == (200, b"body")
+
+
 def test_a_connection_serves_on_after_a_refusal(sandbox: RunningSandbox) -> None:
     bucket = sandbox.oss2()
     good, bad = bucket.sign_url("PUT", "k", 60), bucket.sign_url("PUT", "other", 60)
     bad = bad.replace("other", "third")
     connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=10)
     connection.connect()
-    socket = connection.sock
+    same = connection.sock
     for url, status in itertools.islice(itertools.cycle([(bad, 403), (good, 200)]), 6):
         connection.request("PUT", url.removeprefix(sandbox.endpoint), b"x" * 2_000_000)
         got = connection.getresponse()
         assert (got.status, bool(got.read()) or status == 200) == (status, True)
-        assert connection.sock is socket
+        assert connection.sock is same
     connection.close()
 
 
