@@ -110,15 +110,15 @@ class ScanThreads:
         """
         self._closing.set()
         self._waiting.clear()
-        with suppress(queue.Empty):
-            while True:
-                self._moves.get_nowait()
         deadline = time.monotonic() + CLOSE_S
         for thread in self._walking.values():
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 log.warning("%s still waits for its source, left behind", thread.name)
         self._walking.clear()
+        with suppress(queue.Empty):
+            while True:
+                self._moves.get_nowait()
 
     def _use_threads(self) -> None:
         """Give each idle thread a lane that waits; if none does, want one to be split."""
