@@ -22,16 +22,12 @@ class Ask(Protocol):
     def __call__(self, request: Callable[[], Awaitable[T]], /) -> Awaitable[T]: ...
 
 
-async def _once(request: Callable[[], Awaitable[T]], /) -> T:
-    return await request()
-
-
 async def absent(
     dest: Destination,
     prefix: str,
     expected: Sequence[tuple[str, int]],
     *,
-    ask: Ask = _once,
+    ask: Ask,
     in_flight: int = IN_FLIGHT,
 ) -> dict[str, int | None]:
     """Those of the `expected` (key, size) that the destination does not hold in that size.

@@ -1,0 +1,163 @@
+"""What the destination does not hold is found, whatever else lies there and refuses."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ossimport import audit
+from ossimport.audit import PAGE, absent
+from ossimport.dest.memory import MemoryDestination
+from ossimport.errors import Permanent, Transient
+from ossimport.model import ObjectInfo
+
+T = TypeVar("T")
+
+
+class Asked(MemoryDestination):
+    """Counts the requests, and refuses each of `trouble` once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stats: list[str] = []
+        self.lists: list[str] = []
+        self.trouble: dict[str, Exception] = {}
+        self.at_once = 0
+        self.most_at_once = 0
+
+    async def stat(self, key: str) -> ObjectInfo | None:
+        self.stats.append(key)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.sleep(0)
+            self._refuse(f"stat {key}")
+            return await super().stat(key)
+        finally:
+            self.at_once -= 1
+
+    async def list(self, prefix: str, after: str, limit: int = 1000) -> list[ObjectInfo]:
+        self.lists.append(after)
+        self._refuse(f"list {after}")
+        return await super().list(prefix, after, limit)
+
+    def _refuse(self, request: str) -> None:
+        error = self.trouble.pop(request, None)
+        if error is not None:
+            raise error
+
+    async def fill(self, sizes: dict[str, int]) -> None:
+        for key, size in sizes.items():
+            await self.put(key, b"x" * size, {})
+
+
+async def patiently(request: Callable[[], Awaitable[T]]) -> T:
+    """Makes a request until it is not refused for a while."""
+    while True:
+        try:
+            return await request()
+        except Transient:
+            continue
+
+
+def keys(number: int, prefix: str = "to/k") -> list[str]:
+    return [f"{prefix}{index:05d}" for index in range(number)]
+
+
+@pytest.fixture
+def dest() -> Asked:
+    return Asked()
+
+
+async def test_nothing_expected_needs_no_request(dest: Asked) -> None:
+    assert await absent(dest, "to/", [], ask=patiently) == {}
+    assert (dest.stats, dest.lists) == ([], [])
+
+
+async def test_one_object_needs_one_request(dest: Asked) -> None:
+    await dest.fill({"to/a": 3})
+    assert await absent(dest, "to/", [("to/a", 3)], ask=patiently) == {}
+    assert (dest.stats, dest.lists) == (["to/a"], [])
+
+
+async def test_what_is_missing_or_of_another_size_is_told(dest: Asked) -> None:
+    await dest.fill({"to/a": 1, "to/c": 3, "to/d": 0, "to/e": 5})
+    expected = [("to/a", 2), ("to/b", 2), ("to/c", 3), ("to/d", 1), ("to/e", 5), ("to/f", 0)]
+    told = await absent(dest, "to/", expected, ask=patiently)
+    assert told == {"to/a": 1, "to/b": None, "to/d": 0, "to/f": None}
+    assert (len(dest.stats), len(dest.lists)) == (1, 1)
+
+
+async def test_many_objects_are_listed_by_the_thousand(dest: Asked) -> None:
+    names = keys(2500)
+    await dest.fill({key: 1 for key in names if key != names[1700]})
+    told = await absent(dest, "to/", [(key, 1) for key in reversed(names)], ask=patiently)
+    assert told == {names[1700]: None}
+    assert dest.lists == [names[0], names[1000], names[2001]]
+    assert dest.stats == [names[0]]
+
+
+async def test_among_many_foreign_objects_the_rest_is_asked_for_one_by_one(dest: Asked) -> None:
+    names = keys(4 * PAGE)
+    await dest.fill(dict.fromkeys(names, 1))
+    mine = names[:: len(names) // 40]
+    del dest.objects[mine[30]]
+    told = await absent(dest, "to/", [(key, 1) for key in mine], ask=patiently, in_flight=5)
+    assert told == {mine[30]: None}
+    assert len(dest.lists) == 2
+    assert sorted(dest.stats) == [mine[0], *(key for key in mine if key > names[2 * PAGE])]
+    assert dest.most_at_once == 5
+
+
+async def test_a_refused_request_is_made_again_alone(dest: Asked) -> None:
+    names = keys(4 * PAGE)
+    await dest.fill(dict.fromkeys(names, 1))
+    mine = names[:: len(names) // 40]
+    refused = Transient("later", code="ServerError")
+    trouble = [f"list {names[PAGE]}", f"stat {mine[0]}", f"stat {mine[-1]}"]
+    dest.trouble = dict.fromkeys(trouble, refused)
+    assert await absent(dest, "to/", [(key, 1) for key in mine], ask=patiently) == {}
+    assert dest.trouble == {}
+    assert dest.lists == [names[0], names[PAGE], names[PAGE]]
+    rest = [key for key in mine if key > names[2 * PAGE]]
+    assert sorted(dest.stats) == sorted([*rest, mine[0], mine[0], mine[-1]])
+
+
+@pytest.mark.parametrize("request_", ["list to/k00000", "stat to/k00028", "stat to/k00000"])
+async def test_what_is_not_asked_again_ends_the_comparison(
+    dest: Asked, request_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "PAGE", 1)
+    await dest.fill(dict.fromkeys(keys(40), 1))
+    mine = [(key, 1) for key in keys(40)[::7]]  # the listing gives up before the last of them
+    dest.trouble = {request_: Permanent("no", code="AccessDenied")}
+    with pytest.raises(Permanent, match="no"):
+        await absent(dest, "to/", mine, ask=patiently)
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing goes on behind our back"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    there=st.dictionaries(st.text("ab/é𝄞", max_size=4), st.integers(0, 3), max_size=40),
+    expected=st.dictionaries(st.text("ab/é𝄞", max_size=4), st.integers(0, 3), max_size=12),
+    in_flight=st.integers(1, 4),
+)
+def test_it_tells_what_asking_for_every_object_would_tell(
+    there: dict[str, int], expected: dict[str, int], in_flight: int
+) -> None:
+    async def compare() -> dict[str, int | None]:
+        dest = Asked()
+        await dest.fill({f"to/{key}": size for key, size in there.items()})
+        await dest.fill({"at": 1, "tp": 1})  # before and behind the prefix
+        wanted = [(f"to/{key}", size) for key, size in expected.items()]
+        return await absent(dest, "to/", wanted, ask=patiently, in_flight=in_flight)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit, "PAGE", 3)
+        told = asyncio.run(compare())
+    assert told == {
+        f"to/{key}": there.get(key) for key, size in expected.items() if there.get(key) != size
+    }
