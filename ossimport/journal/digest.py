@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ossimport.auditlog import FailedGroup, Slow
 from ossimport.journal.replay import SLOWEST, StoredTask, Totals
-from ossimport.journal.texts import VANISHED
+from ossimport.journal.texts import VANISHED, number_of, parse_json
 from ossimport.model import ObjectInfo, Outcome, Proof, Upload
 from ossimport.naming import display, parse_display
 
@@ -41,13 +41,13 @@ def done_text(stored: StoredTask) -> bytes:
 def parse_done(data: bytes) -> Summary | None:
     """What `done_text` wrote; None for anything else, such as an empty or a torn file."""
     try:
-        raw = json.loads(data)
-        outcomes = {Outcome(o): tuple(pair) for o, pair in raw["outcomes"].items()}
+        raw = parse_json(data)
+        outcomes = {Outcome(o): tuple(map(number_of, pair)) for o, pair in raw["outcomes"].items()}
         totals = Totals(
             objects={o: number for o, (number, _) in outcomes.items()},
             bytes={o: size for o, (_, size) in outcomes.items()},
-            proof={Proof(p): number for p, number in raw["proof"].items()},
-            left=raw["objects"] - sum(number for number, _ in outcomes.values()),
+            proof={Proof(p): number_of(number) for p, number in raw["proof"].items()},
+            left=number_of(raw["objects"]) - sum(number for number, _ in outcomes.values()),
         )
         uploads = tuple(
             Upload(
@@ -59,7 +59,7 @@ def parse_done(data: bytes) -> Summary | None:
             )
             for key, upload_id, part_size, source, *version in raw.get("uploads", [])
         )
-        return Summary(raw["objects"], raw["bytes"], totals, uploads)
+        return Summary(raw["objects"], number_of(raw["bytes"]), totals, uploads)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -172,6 +172,12 @@ def read_start(path: Path, size: int = 4096) -> bytes | None:
             return None
 
 
+def is_file(path: Path) -> bool:
+    """True if a file is there."""
+    with _explained("look at", path):
+        return path.is_file()
+
+
 def names(path: Path) -> list[str]:
     """What is in a directory, sorted; nothing if there is none."""
     with _explained("read", path):

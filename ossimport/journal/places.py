@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 def is_task(root: Path, place: Place) -> bool:
     """True if a task stands there; anything else in the tree is none of ours."""
-    return (root / place.path / "TASK").is_file()
+    return files.is_file(root / place.path / "TASK")
 
 
 def find(root: Path, task_id: str) -> Place | None:
@@ -54,7 +54,7 @@ def find(root: Path, task_id: str) -> Place | None:
 
 
 def unfinished(root: Path) -> Iterator[Place]:
-    """Every task in pending_tasks/ and dispatched/."""
+    """Every task in pending_tasks/ and dispatched/, but those that went away meanwhile."""
     found = [Place(name) for name in files.names(root / PENDING_FOLDER)]
     for host in files.names(root / DISPATCHED_FOLDER):
         names = files.names(root / DISPATCHED_FOLDER / host)
@@ -63,9 +63,7 @@ def unfinished(root: Path) -> Iterator[Place]:
 
 
 def ended(root: Path, state: TaskState) -> Iterator[Place]:
-    """Every task in failed_tasks/ or succeed_tasks/."""
-    for name in files.names(root / ENDED_FOLDERS[state]):
-        task_id, _, host = name.partition("@")
-        place = Place(task_id, state, host)
-        if host and is_task(root, place):
-            yield place
+    """Every task in failed_tasks/ or succeed_tasks/, but those that went away meanwhile."""
+    names = (name.partition("@") for name in files.names(root / ENDED_FOLDERS[state]))
+    found = (Place(task_id, state, host) for task_id, _, host in names if host)
+    return (place for place in found if is_task(root, place))

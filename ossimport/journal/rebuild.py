@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from ossimport import manifest
-from ossimport.errors import JobNotFound
+from ossimport.errors import JobNotFound, LedgerBehind, ServiceError
 from ossimport.journal.places import Place
+from ossimport.journal.replay import StoredTask
 from ossimport.journal.tree import Journal
 from ossimport.ledger.base import (
     ConsoleLedger,
@@ -13,9 +14,8 @@ from ossimport.ledger.base import (
     PlannedTask,
     PlanStep,
     ScanFailure,
-    ScanState,
 )
-from ossimport.model import Task, TaskState
+from ossimport.model import Outcome, Task, TaskState
 
 
 class RebuildableLedger(ConsoleLedger, MasterLedger, Protocol):
@@ -25,10 +25,12 @@ class RebuildableLedger(ConsoleLedger, MasterLedger, Protocol):
 def rebuild(journal: Journal, ledger: RebuildableLedger) -> bool:
     """Make the ledger know all that the journal knows; False if no step of the scan was missing.
 
-    An empty ledger gets everything; tasks that a worker held are pending then, and its claim is
-    stale. A ledger that lacks the last steps of the scan gets those, and nothing else changes.
+    An empty ledger gets everything; tasks that a worker held are pending then, its claim is stale,
+    and what failed in a task that did not end is left again. A ledger that lacks the last steps of
+    the scan gets those, and the scan failures that became lanes since; nothing else changes.
     Idempotent, also after a crash in the middle. Raises JobNotFound when the journal is empty,
-    JobExists when the ledger has another job of this name.
+    JobExists when the ledger has another job of this name, ServiceError when the journal is damaged
+    or the ledger loses steps anew meanwhile.
     """
     job = journal.stored_job()
     if job is None:
@@ -39,16 +41,25 @@ def rebuild(journal: Journal, ledger: RebuildableLedger) -> bool:
     if known.seq >= scan.seq:
         return False
     if known.seq:
-        _catch_up(journal, ledger, job.name, known)
+        try:
+            _catch_up(journal, ledger, job.name)
+        except LedgerBehind as exc:
+            raise ServiceError(
+                f"{journal.root}: the ledger lost steps again while they were replayed from here. "
+                "Cure: wait until Redis runs steadily and see that one master only drives the job; "
+                "the replay is done again then."
+            ) from exc
     else:
         _restore_all(journal, ledger, job.name)
     return True
 
 
-def _catch_up(journal: Journal, ledger: RebuildableLedger, job: str, known: ScanState) -> None:
+def _catch_up(journal: Journal, ledger: RebuildableLedger, job: str) -> None:
     """Plan again the steps that the ledger has not seen. Where lanes stood in between is not known,
     so the last step moves them all."""
-    scan = journal.scan_state()
+    if ledger.scan_state(job).seq <= journal.rescanned_after():
+        ledger.rescan_failures(job)  # else what was listed since would be listed once more
+    known, scan = ledger.scan_state(job), journal.scan_state()
     places: dict[int, list[Place]] = {}
     for place in journal.places():
         places.setdefault(journal.step_of(place), []).append(place)
@@ -69,7 +80,7 @@ def _catch_up(journal: Journal, ledger: RebuildableLedger, job: str, known: Scan
             )
         ledger.plan(job, step)
     if scan.finished:
-        ledger.finish_scan(job)
+        ledger.finish_scan(job, scan.seq)
 
 
 def _restore_all(journal: Journal, ledger: RebuildableLedger, job: str) -> None:
@@ -101,21 +112,37 @@ def _restore(journal: Journal, ledger: RebuildableLedger, job: str, place: Place
         )
         return
     stored = journal.stored(place)
-    state = stored.state
-    if not place.ended:
-        journal.released(place.task_id)
-        state = TaskState.PENDING
-    elif stored.totals.left:
-        # Part of its log is lost. What has no outcome on record is copied again.
-        journal.requeued(place.task_id)
-        state = TaskState.PENDING
+    if place.ended and not stored.totals.left:
+        ledger.restore(
+            job,
+            _planned(stored.task),
+            stored.state,
+            marks=stored.marks,
+            log_size=stored.log_size,
+            objects=stored.totals.objects,
+            bytes_=stored.totals.bytes,
+            proof=stored.totals.proof,
+        )
+    else:
+        _reopen(journal, ledger, job, stored)
+
+
+def _reopen(journal: Journal, ledger: RebuildableLedger, job: str, stored: StoredTask) -> None:
+    """Make a task pending that did not end, or whose log lost lines after it ended.
+
+    Its failed objects are left again: whether they failed before or after a retry put the task back
+    is not known, and trying them once more costs least.
+    """
+    totals, task_id = stored.totals, stored.task.task_id
     ledger.restore(
         job,
         _planned(stored.task),
-        state,
-        marks=stored.marks,
+        TaskState.RUNNING if stored.worker_host else TaskState.PENDING,
+        marks=stored.retry_marks,
         log_size=stored.log_size,
-        objects=stored.totals.objects,
-        bytes_=stored.totals.bytes,
-        proof=stored.totals.proof,
+        objects={o: number for o, number in totals.objects.items() if o is not Outcome.FAILED},
+        bytes_={o: size for o, size in totals.bytes.items() if o is not Outcome.FAILED},
+        proof=totals.proof,
     )
+    journal.released(task_id)
+    journal.requeued(task_id)

@@ -86,10 +86,6 @@ class Replay:
         self._times[index] = ms
         if index in self.failures:
             del self.failures[index]
-        if index in self._uploads and mark.outcome is Outcome.COPIED:
-            self._uploads[index].pop()  # the upload that was begun last is the object now
-            if not self._uploads[index]:
-                del self._uploads[index]
 
     def _take(self, line: AuditLine) -> None:
         index, result, upload = line.number, line.result, line.upload

@@ -68,6 +68,7 @@ class ScanRecord:
                 lanes=dict(scan.lanes),
                 finished=scan.finished,
                 failures_from=self.point.failures_end,
+                rescanned_after=self.point.seq,
             )
         )
 

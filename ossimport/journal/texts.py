@@ -6,9 +6,11 @@ in them ends nothing. `damaged` (see `files.py`) is raised for text that is not 
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from ossimport.journal.files import damaged
 from ossimport.ledger.base import Job, ScanFailure
@@ -16,6 +18,11 @@ from ossimport.model import CopyResult, Lane, ObjectInfo, Outcome, Scanned, Tall
 from ossimport.naming import display, parse_display
 
 VANISHED = "Vanished"  # stands in error.list for the code of an object that went away
+
+_NUMBER = "([0-9]{1,30})"
+_HEADER = re.compile(
+    rf"# job=(\S+) task=(\S+) seq={_NUMBER} objects={_NUMBER} bytes={_NUMBER}(?:\n|$)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,7 @@ class Checkpoint:
     excluded_end: int = 0  # bytes of excluded.list
     failures_from: int = 0  # bytes of scan_failures.list: what lies before was scanned again
     failures_end: int = 0
+    rescanned_after: int = 0  # the last step before failures became lanes the last time
 
 
 # -- TASK ------------------------------------------------------------------------------------------
@@ -49,36 +57,41 @@ def task_text(task: Task, seq: int) -> bytes:
 
 def step_of(path: Path, start: bytes) -> int:
     """The number of the step that planned a TASK file, by its first line."""
-    return int(_parse_header(path, start)["seq"])
+    return _parse_header(path, start).seq
 
 
-def _parse_header(path: Path, data: bytes) -> dict[str, str]:
-    """The fields of a TASK file's first line."""
-    first = data.split(b"\n", 1)[0].decode(errors="replace")
-    fields = dict(part.partition("=")[::2] for part in first.removeprefix("# ").split(" "))
-    numbers = ("seq", "objects", "bytes")
-    if not {"job", "task"} <= fields.keys() or not all(
-        fields.get(n, "").isdigit() for n in numbers
-    ):
+class _Header(NamedTuple):
+    job: str
+    task_id: str
+    seq: int
+    objects: int
+    bytes: int
+
+
+def _parse_header(path: Path, data: bytes) -> _Header:
+    """A TASK file's first line."""
+    match = _HEADER.match(data.decode(errors="replace"))
+    if match is None:
         raise damaged(path, "its first line names no task")
-    return fields
+    job, task_id, *numbers = match.groups()
+    return _Header(job, task_id, *map(int, numbers))
 
 
 def parse_task(path: Path, data: bytes) -> tuple[Task, int]:
     """The task of a TASK file, and the number of the step that planned it."""
-    fields = _parse_header(path, data)
+    header = _parse_header(path, data)
     try:
         objects = tuple(_parse_objects(data.decode()))
     except ValueError as exc:
         raise damaged(path, f"a line is no object ({exc})") from exc
-    task = Task(fields["job"], fields["task"], objects)
-    if len(objects) != int(fields["objects"]) or task.size != int(fields["bytes"]):
+    task = Task(header.job, header.task_id, objects)
+    if len(objects) != header.objects or task.size != header.bytes:
         raise damaged(
             path,
             f"it holds {len(objects)} objects of {task.size} bytes, its first line says "
-            f"{fields['objects']} objects of {fields['bytes']} bytes",
+            f"{header.objects} objects of {header.bytes} bytes",
         )
-    return task, int(fields["seq"])
+    return task, header.seq
 
 
 def _parse_objects(text: str) -> Iterator[ObjectInfo]:
@@ -144,6 +157,7 @@ def checkpoint_text(point: Checkpoint) -> bytes:
             "excluded": [point.excluded.objects, point.excluded.bytes],
             "excludedListBytes": point.excluded_end,
             "scanFailuresListBytes": [point.failures_from, point.failures_end],
+            "rescannedAfterStep": point.rescanned_after,
         }
     )
 
@@ -151,17 +165,22 @@ def checkpoint_text(point: Checkpoint) -> bytes:
 def parse_checkpoint(path: Path, data: bytes) -> Checkpoint:
     """What `checkpoint_text` wrote."""
     try:
-        raw = json.loads(data)
+        raw = parse_json(data)
+        failures_from, failures_end = map(number_of, raw["scanFailuresListBytes"])
         return Checkpoint(
-            seq=raw["seq"],
-            lanes={int(number): Lane(*lane) for number, lane in raw["lanes"].items()},
-            finished=raw["finished"],
-            excluded=Tally(*raw["excluded"]),
-            excluded_end=raw["excludedListBytes"],
-            failures_from=raw["scanFailuresListBytes"][0],
-            failures_end=raw["scanFailuresListBytes"][1],
+            seq=number_of(raw["seq"]),
+            lanes={
+                int(number): Lane(text_of(cursor), text_of(until))
+                for number, (cursor, until) in raw["lanes"].items()
+            },
+            finished=raw["finished"] is True,
+            excluded=Tally(*map(number_of, raw["excluded"])),
+            excluded_end=number_of(raw["excludedListBytes"]),
+            failures_from=failures_from,
+            failures_end=failures_end,
+            rescanned_after=number_of(raw["rescannedAfterStep"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise damaged(path, f"it is no checkpoint ({exc!r})") from exc
 
 
@@ -180,11 +199,11 @@ def job_text(job: Job) -> bytes:
 def parse_job(path: Path, data: bytes) -> Job:
     """What `job_text` wrote."""
     try:
-        raw = json.loads(data)
+        raw = parse_json(data)
         return Job(
-            name=raw["name"],
-            created_ms=raw["createdMs"],
-            fingerprint=raw["fingerprint"],
+            name=text_of(raw["name"]),
+            created_ms=number_of(raw["createdMs"]),
+            fingerprint=text_of(raw["fingerprint"]),
             settings=base64.b64decode(raw["settings"], validate=True),
         )
     except (ValueError, KeyError, TypeError) as exc:
@@ -193,3 +212,25 @@ def parse_job(path: Path, data: bytes) -> Job:
 
 def _json(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, indent=1).encode() + b"\n"
+
+
+def parse_json(data: bytes) -> Any:
+    """The value of a JSON text; ValueError for anything else, also for a pit of brackets."""
+    try:
+        return json.loads(data)
+    except RecursionError as exc:
+        raise ValueError("it is nested too deeply") from exc
+
+
+def number_of(value: object) -> int:
+    """`value` if it is a count; ValueError for anything else."""
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no number")
+    return value
+
+
+def text_of(value: object) -> str:
+    """`value` if it is a text; ValueError for anything else."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return value

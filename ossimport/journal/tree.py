@@ -28,7 +28,7 @@ from ossimport.journal.places import Place, worker_host
 from ossimport.journal.replay import Replay, StoredTask
 from ossimport.journal.scan import ScanRecord
 from ossimport.ledger.base import Job, PlanStep, ScanFailure, ScanState
-from ossimport.model import Lane, Scanned, Tally, Task, TaskState, Upload
+from ossimport.model import Lane, Outcome, Scanned, Tally, Task, TaskState, Upload
 from ossimport.naming import display
 
 _STATUS = {TaskState.SUCCEED: b"Completed", TaskState.FAILED: b"Failed"}
@@ -65,7 +65,7 @@ class Journal:
         return [
             name
             for name in files.names(jobs_dir)
-            if not name.startswith(".") and (jobs_dir / name / "job.json").is_file()
+            if not name.startswith(".") and files.is_file(jobs_dir / name / "job.json")
         ]
 
     # -- the job ---------------------------------------------------------------------------------
@@ -95,7 +95,12 @@ class Journal:
         """The job as it was submitted, in state Running; None if there is none."""
         path = self.root / "job.json"
         data = files.read(path)
-        return None if data is None else texts.parse_job(path, data)
+        if data is None:
+            return None
+        job = texts.parse_job(path, data)
+        if job.name != self.root.name:
+            raise files.damaged(path, f"it describes the job {job.name!r}")
+        return job
 
     def remove(self) -> None:
         """Remove the whole tree. Idempotent; what a crash leaves over does not count as a job."""
@@ -179,6 +184,10 @@ class Journal:
     def scan_failures(self) -> list[tuple[int, ScanFailure]]:
         """What could not be listed and was not scanned again since, with the step's number."""
         return self._scan.failures()
+
+    def rescanned_after(self) -> int:
+        """The step after which scan failures became lanes the last time; 0 if they never did."""
+        return self._scan.point.rescanned_after
 
     def remove_strays(self) -> None:
         """Remove the tasks of a step whose checkpoint was never written."""
@@ -306,7 +315,10 @@ class Journal:
     def task(self, place: Place) -> tuple[Task, int]:
         """One task as it was planned, and the number of the step that planned it."""
         path = self.root / place.path / "TASK"
-        return texts.parse_task(path, files.read(path) or b"")
+        task, seq = texts.parse_task(path, files.read(path) or b"")
+        if task.task_id != place.task_id:
+            raise files.damaged(path, f"it describes the task {task.task_id}")
+        return task, seq
 
     def stored(self, place: Place) -> StoredTask:
         """One task with what has become of its objects, by its audit.log."""
@@ -338,8 +350,15 @@ class Journal:
         return (stored for stored in map(self.stored, self.places()) if stored.seq <= seq)
 
     def failed_tasks(self) -> Iterator[StoredTask]:
-        """The tasks in failed_tasks/."""
-        return map(self.stored, places.ended(self.root, TaskState.FAILED))
+        """The tasks in failed_tasks/, and unfinished ones whose log has them ended with failures.
+
+        The latter were requeued, which the ledger may have forgotten. All that stand there at the
+        call: the caller may move them meanwhile, none comes twice.
+        """
+        failed = places.ended(self.root, TaskState.FAILED)
+        unfinished = places.unfinished(self.root)
+        begun = (p for p in unfinished if files.is_file(self.root / p.path / "audit.log"))
+        return chain(map(self.stored, failed), filter(_has_failed, map(self.stored, begun)))
 
     def uploads(self) -> Iterator[Upload]:
         """Multipart uploads that began and did not end, by the logs, which do not know parts."""
@@ -370,3 +389,8 @@ class Journal:
         if merged != known:
             files.write(self.root / "slowest.list", digest.slowest_text(merged))
             self._slowest = merged
+
+
+def _has_failed(stored: StoredTask) -> bool:
+    """True if the log tells of a whole run in which some object failed."""
+    return Outcome.FAILED in stored.totals.objects and not stored.totals.left

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from ossimport.auditlog import UPLOAD_ENDED, format_check_failed, format_upload
 from ossimport.errors import JobExists, ServiceError
-from ossimport.journal import Journal, worker_host
+from ossimport.journal import Journal, rebuild, worker_host
 from ossimport.journal.files import damaged
 from ossimport.journal.replay import Replay
 from ossimport.journal.texts import parse_task, task_text
 from ossimport.ledger.base import Job, ScanState
+from ossimport.ledger.memory import MemoryLedger
 from ossimport.model import Lane, Mark, ObjectInfo, Outcome, Tally, Task, TaskState, Upload
 from tests.unit.journal_parts import (
     JOB,
@@ -122,6 +123,54 @@ def test_a_retried_task_keeps_its_log_and_loses_the_marks_of_its_end(journal: Jo
     assert (only_task(journal) / "error.list").read_bytes() == b""
 
 
+def test_a_requeued_task_whose_retry_was_forgotten_is_found_by_the_next_one(
+    journal: Journal,
+) -> None:
+    journal.plan(make_step(1, [ONE, TWO]), [ONE, TWO], {}, [])
+    end(journal, ONE, [FAILED, COPIED, COPIED])
+    end(journal, TWO, [COPIED, FAILED, COPIED])
+    for task in (ONE, TWO):
+        journal.requeued(task.task_id)
+    journal.claimed(TWO.task_id, WORKER)
+    found = [(each.task.task_id, each.retry_marks) for each in journal.failed_tasks()]
+    done, left = Mark.COPIED_CRC64, Mark.LEFT
+    assert found == [
+        (ONE.task_id, bytes([left, done, done])),
+        (TWO.task_id, bytes([done, left, done])),
+    ]
+
+
+def test_a_task_that_has_not_come_to_an_end_is_none_to_retry(journal: Journal) -> None:
+    """Its failures are not all known yet: the ledger would be told of fewer than it counts."""
+    third = make_task(3)
+    journal.plan(make_step(1, [ONE, TWO, third]), [ONE, TWO, third], {}, [])
+    journal.claimed(ONE.task_id, WORKER)
+    journal.append(ONE.task_id, 0, log_text(ONE, [FAILED, COPIED]))
+    journal.append(TWO.task_id, 0, log_text(TWO, [VANISHED, COPIED, COPIED]))
+    assert list(journal.failed_tasks()) == []
+
+
+def test_failed_tasks_may_be_moved_while_they_are_read(journal: Journal) -> None:
+    tasks = [make_task(number) for number in range(1, 8)]
+    journal.plan(make_step(1, tasks), tasks, {}, [])
+    for task in tasks:
+        end(journal, task, [FAILED, COPIED, COPIED])
+    for task in tasks[3:]:
+        journal.requeued(task.task_id)
+    for task in tasks[5:]:
+        journal.claimed(task.task_id, WORKER)
+    found = []
+    for stored in journal.failed_tasks():
+        found.append(stored.task.task_id)
+        journal.requeued(found[-1])
+        journal.claimed(found[-1], WORKER)
+        if len(found) == 4:
+            journal.claimed(tasks[4].task_id, "other:1:2")
+            journal.released(tasks[5].task_id)
+            end(journal, tasks[6], [COPIED])
+    assert found == [task.task_id for task in tasks[:4]]
+
+
 def test_text_put_at_its_offset_twice_is_there_once(journal: Journal) -> None:
     journal.plan(make_step(1, [ONE]), [ONE], {}, [])
     text = log_text(ONE, [COPIED, SKIPPED])
@@ -196,9 +245,9 @@ def test_uploads_that_began_and_did_not_end_are_known(journal: Journal) -> None:
     text = "".join(format_upload(i, ONE.objects[i].key, uploads[i], NOW) for i in range(3))
     text += format_upload(1, ONE.objects[1].key, uploads[1], NOW, word=UPLOAD_ENDED)
     journal.append(ONE.task_id, 0, text.encode() + log_text(ONE, [COPIED, FAILED, FAILED]))
-    assert list(journal.uploads()) == [uploads[2]]
+    assert list(journal.uploads()) == [uploads[0], uploads[2]]
     journal.ended(TWO.task_id, WORKER, TaskState.SUCCEED, 0)
-    assert list(journal.uploads()) == [uploads[2]]
+    assert list(journal.uploads()) == [uploads[0], uploads[2]]
 
 
 def test_done_remembers_an_upload_that_was_left_behind(journal: Journal) -> None:
@@ -206,8 +255,9 @@ def test_done_remembers_an_upload_that_was_left_behind(journal: Journal) -> None
     lost = Upload("p/\u00fc", "LOST", 100, ONE.objects[0], {})
     used = lost._replace(upload_id="USED")
     key = ONE.objects[0].key
-    text = (format_upload(0, key, lost, NOW) + format_upload(0, key, used, NOW)).encode()
-    text += log_text(ONE, [COPIED, COPIED, COPIED])
+    lines = format_upload(0, key, lost, NOW) + format_upload(0, key, used, NOW)
+    lines += format_upload(0, key, used, NOW, word=UPLOAD_ENDED)
+    text = lines.encode() + log_text(ONE, [COPIED, COPIED, COPIED])
     journal.append(ONE.task_id, 0, text)
     journal.ended(ONE.task_id, WORKER, TaskState.SUCCEED, len(text))
     (only_task(journal) / "audit.log").unlink()
@@ -371,7 +421,20 @@ def test_a_task_that_is_not_there_is_named(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("name", ["TASK", "job.json", "*.cpt"])
-@pytest.mark.parametrize("text", ["", "{}", "# job=x", "nonsense\n\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "[" * 100_000,
+        "# job=x",
+        "nonsense\n\n",
+        "# job=x task=y seq=\u00b2 objects=0 bytes=0\n",
+        f"# job=x task=y seq={'9' * 5000} objects=0 bytes=0\n",
+        "# job=x task=y seq=1 objects=0 bytes=0\n",
+    ],
+)
 def test_damage_is_named_and_never_taken_for_an_empty_file(
     journal: Journal, name: str, text: str
 ) -> None:
@@ -389,6 +452,36 @@ def test_damage_is_named_and_never_taken_for_an_empty_file(
         read_all()
     assert str(caught.value).startswith(str(damaged(path, "")).split(":")[0])
     assert "Cure: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("*.cpt", '"seq": 1', '"seq": "1"'),
+        ("*.cpt", '"rescannedAfterStep": 0', '"rescannedAfterStep": null'),
+        ("*.cpt", '"a"', "7"),
+        ("*.cpt", '"excludedListBytes": 0', '"excludedListBytes": -1'),
+        ("job.json", f'"name": "{NAME}"', '"name": "another"'),
+        ("job.json", f'"name": "{NAME}"', '"name": null'),
+        ("job.json", f'"createdMs": {JOB.created_ms}', '"createdMs": "yesterday"'),
+        ("TASK", ONE.task_id, TWO.task_id),
+    ],
+)
+def test_a_value_of_another_kind_is_damage(journal: Journal, name: str, old: str, new: str) -> None:
+    journal.plan(make_step(1, [ONE]), [ONE], {0: Lane("a", "b")}, [])
+    (path,) = journal.root.rglob(name)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ServiceError) as caught:
+        rebuild(Journal(journal.root.parents[1], NAME), MemoryLedger())
+    assert str(path) in str(caught.value)
+    assert "Cure: " in str(caught.value)
+
+
+def test_a_place_that_cannot_be_looked_at_is_named(journal: Journal) -> None:
+    with pytest.raises(ServiceError, match=r"cannot look at .*File name too long\. Cure: "):
+        journal.claimed("9" * 300, WORKER)
 
 
 def test_a_task_that_lost_its_last_lines_is_damaged(journal: Journal) -> None:

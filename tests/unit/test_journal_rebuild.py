@@ -1,8 +1,10 @@
 """A ledger that is lost or behind is rebuilt from the journal: random histories of a job."""
 
+import copy
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +13,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ossimport.errors import JobExists, JobNotFound
+from ossimport.errors import JobExists, JobNotFound, LedgerBehind, ServiceError
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Claim, EventKind, Flush, Job, PlanStep, Snapshot
 from ossimport.ledger.memory import MemoryLedger
@@ -23,6 +25,7 @@ from ossimport.model import (
     Outcome,
     Proof,
     Scanned,
+    Tally,
     Task,
     TaskState,
     mark_of,
@@ -68,13 +71,14 @@ class World:
             failures=[scan_failure(f"{state.seq}/{i}") for i in range(odd)],
         )
         entries: list[Scanned] = [excluded(f"{state.seq}-{i}") for i in range(odd)]
-        self.journal.plan(step, tasks, {0: Lane(f"after {self.planned}", "")}, entries)
+        lanes = {**state.lanes, 0: Lane(f"after {self.planned}", "")}
+        self.journal.plan(step, tasks, lanes, entries)
         if in_ledger:
             self.ledger.plan(NAME, step)
 
     def finish_scan(self) -> None:
+        self.ledger.finish_scan(NAME, self.journal.scan_state().seq)
         self.journal.finish_scan()
-        self.ledger.finish_scan(NAME)
 
     def claim(self) -> None:
         for task_id in self.ledger.dispatch(NAME, 1):
@@ -156,6 +160,18 @@ class World:
         self.claims.clear()
         assert rebuild(self.journal, self.ledger) == (self.journal.scan_state().seq > 0)
 
+    def assert_restored(self, before: Snapshot) -> None:
+        """All is as it was, but that what failed in a task that did not end is left again."""
+        after = self.look()
+        ended = [each for each in self.journal.tasks() if each.state is TaskState.FAILED]
+        failed = sum(each.totals.objects[Outcome.FAILED] for each in ended)
+        assert after.counts.failed.objects == failed + len(self.journal.scan_failures())
+        again = before.counts.failed.objects - after.counts.failed.objects
+        assert again >= 0
+        assert after.counts.left.objects == before.counts.left.objects + again
+        assert replace(after.counts, failed=before.counts.failed) == before.counts
+        assert after.proof == before.proof
+
     def look(self) -> Snapshot:
         snapshot = self.ledger.snapshot(NAME)
         assert snapshot.counts.left.objects >= 0
@@ -177,6 +193,13 @@ ACTIONS = st.one_of(
 HISTORIES = st.lists(ACTIONS, max_size=25)
 
 
+def snapshot_of(ledger: MemoryLedger) -> MemoryLedger:
+    """What a Redis comes up with that has lost all that is done from now on."""
+    earlier = MemoryLedger()
+    earlier._records = copy.deepcopy(ledger._records)
+    return earlier
+
+
 @contextmanager
 def a_world() -> Iterator[World]:
     with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
@@ -193,9 +216,8 @@ def test_what_was_drained_so_far_is_in_a_rebuilt_ledger(history: list[tuple[str,
         world.drain()
         before, scan = world.look(), world.ledger.scan_state(NAME)
         world.lose_ledger()
+        world.assert_restored(before)
         after = world.look()
-        assert after.counts == before.counts
-        assert after.proof == before.proof
         assert sum(after.tasks[s] for s in OPEN) == sum(before.tasks[s] for s in OPEN)
         assert after.tasks[TaskState.SUCCEED] == before.tasks[TaskState.SUCCEED]
         assert after.tasks[TaskState.FAILED] == before.tasks[TaskState.FAILED]
@@ -247,9 +269,108 @@ def test_a_ledger_that_lacks_the_last_steps_gets_them_and_keeps_its_claims(
             world.ledger.renew(claim, 30)
         world.plan([[5]], 0)
         world.drain()
-        counts = world.look().counts
+        before = world.look()
         world.lose_ledger()
-        assert world.look().counts == counts
+        world.assert_restored(before)
+
+
+def test_a_task_that_was_requeued_is_retried_also_by_a_rebuilt_ledger(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.plan([[1, 2, 3]], 0)
+    world.claim()
+    world.copy([Outcome.FAILED, Outcome.COPIED, Outcome.FAILED])
+    world.retry()
+    before = world.look()
+    world.lose_ledger()
+    assert world.look().counts == before.counts
+    world.claim()
+    (claim,) = world.claims
+    assert list(claim.marks) == [Mark.LEFT, Mark.COPIED_CRC64, Mark.LEFT]
+    assert claim.claims == 2
+    world.copy([Outcome.COPIED] * 2)
+    world.drain()
+    assert world.look().counts.copied == Tally(3, 6)
+    assert world.look().tasks[TaskState.SUCCEED] == 1
+
+
+def test_a_retry_that_the_ledger_forgot_is_made_good_by_the_next_one(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.plan([[1, 2, 3]], 0)
+    world.claim()
+    world.copy([Outcome.FAILED, Outcome.COPIED, Outcome.FAILED])
+    world.drain()
+    earlier = snapshot_of(world.ledger)
+    world.retry()
+    world.claim()
+    world.drain()
+    world.ledger = earlier
+    world.claims.clear()
+    world.retry()
+    assert world.look().counts.failed.objects == 0
+    assert world.look().counts.left == Tally(2, 4)
+    world.claim()
+    world.copy([Outcome.COPIED] * 2)
+    world.drain()
+    assert world.look().counts.copied == Tally(3, 6)
+
+
+def test_failures_that_became_lanes_are_not_listed_again_by_a_ledger_that_forgot_it(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    world.plan([[1]], 2)
+    world.finish_scan()
+    earlier = snapshot_of(world.ledger)
+    world.retry()
+    lanes = world.ledger.scan_state(NAME).lanes
+    assert len(lanes) == 2
+    world.plan([[2]], 1)
+    world.plan([[3]], 0)
+    before, scan = world.look(), world.ledger.scan_state(NAME)
+    world.ledger = earlier
+    assert rebuild(world.journal, world.ledger)
+    assert world.look().counts == before.counts
+    assert world.ledger.scan_state(NAME) == world.journal.scan_state() == scan
+    assert not scan.finished
+    world.retry()
+    assert len(world.ledger.scan_state(NAME).lanes) == len(scan.lanes) + 1 == 4
+
+
+def test_failures_that_came_after_the_last_rescan_stay_failures(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.plan([[1]], 2)
+    world.retry()
+    world.plan([[2]], 1)
+    earlier = snapshot_of(world.ledger)
+    world.plan([[3]], 1)
+    world.finish_scan()
+    before = world.look()
+    world.ledger = earlier
+    assert rebuild(world.journal, world.ledger)
+    assert world.look().counts == before.counts
+    assert world.look().counts.failed.objects == 2
+    assert world.look().job.scan_finished
+
+
+class _Forgetful(MemoryLedger):
+    """Loses each step at once, as a Redis that comes up again and again."""
+
+    def plan(self, name: str, step: PlanStep) -> None:
+        raise LedgerBehind(f"The ledger has lost steps of job {name}.")
+
+
+def test_a_ledger_that_goes_on_losing_steps_is_told_of_with_a_cure(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.plan([[1]], 0)
+    ledger = _Forgetful()
+    ledger.create_job(JOB)
+    step = PlanStep(1, {})
+    ledger.resume_at(NAME, world.journal.scan_state(), step)
+    world.plan([[2]], 0, in_ledger=False)
+    with pytest.raises(ServiceError) as caught:
+        rebuild(world.journal, ledger)
+    assert str(world.journal.root) in str(caught.value)
+    assert "Cure: " in str(caught.value)
 
 
 def test_tasks_that_a_worker_held_are_pending_again(tmp_path: Path) -> None:
@@ -291,7 +412,10 @@ def test_a_lost_done_file_costs_nothing_but_reading_the_log(tmp_path: Path) -> N
     world.drain()
     before = world.look()
     (done,) = world.journal.root.rglob("DONE")
-    for text in ("", "{}", '{"task": 1', "[]"):
+    whole = done.read_text()
+    wrong = whole.replace('"bytes": 6', '"bytes": "6"')
+    assert wrong != whole
+    for text in ("", "{}", '{"task": 1', "[]", "[" * 100_000, wrong):
         done.write_text(text)
         world.lose_ledger()
         assert world.look().counts == before.counts
