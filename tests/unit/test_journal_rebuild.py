@@ -293,6 +293,17 @@ def test_a_task_that_was_requeued_is_retried_also_by_a_rebuilt_ledger(tmp_path: 
     assert world.look().tasks[TaskState.SUCCEED] == 1
 
 
+def test_a_task_that_a_worker_held_without_a_word_of_it_counts_as_claimed(tmp_path: Path) -> None:
+    """Its worker may have begun an upload that nobody knows of."""
+    world = World(tmp_path)
+    world.plan([[1]], 0)
+    world.claim()
+    world.drain()
+    world.lose_ledger()
+    world.claim()
+    assert [claim.claims for claim in world.claims] == [2]
+
+
 def test_a_retry_that_the_ledger_forgot_is_made_good_by_the_next_one(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.plan([[1, 2, 3]], 0)
