@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,6 +113,8 @@ class Cluster:
                 self.deliver(times)
                 busy = True
             idle = 0 if busy else idle + 1
+            if not busy:
+                time.sleep(0.002)  # for the threads that scan
             self.now += 1.1
             if self.snapshot().job.state is not JobState.RUNNING:
                 idle += 1
