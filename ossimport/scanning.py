@@ -109,7 +109,6 @@ class ScanThreads:
         ends; nothing of it is handed over.
         """
         self._closing.set()
-        self._waiting.clear()
         deadline = time.monotonic() + CLOSE_S
         for thread in self._walking.values():
             thread.join(max(0.0, deadline - time.monotonic()))

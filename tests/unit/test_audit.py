@@ -139,6 +139,18 @@ async def test_what_is_not_asked_again_ends_the_comparison(
     assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing goes on behind our back"
 
 
+async def test_after_a_failure_the_other_objects_are_not_asked_for(
+    dest: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "PAGE", 1)
+    mine = keys(400)[::20]
+    await dest.fill(dict.fromkeys(keys(400), 1))
+    dest.trouble = {f"stat {mine[0]}": Permanent("no", code="AccessDenied")}
+    with pytest.raises(Permanent, match="no"):
+        await absent(dest, "to/", [(key, 1) for key in mine], ask=patiently, in_flight=2)
+    assert len(dest.stats) <= 4
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     there=st.dictionaries(st.text("ab/é𝄞", max_size=4), st.integers(0, 3), max_size=40),
