@@ -382,7 +382,7 @@ def test_close_ends_a_thread_in_the_middle_of_a_batch() -> None:
             yield forever
 
     source.entries = endless  # type: ignore[method-assign]
-    with scanning_of(source, objects=10**9, name="endless") as scan:
+    with scanning_of(source, threads=1, objects=10**9, name="endless") as scan:
         scan.walk({0: Lane()})
         until(lambda: source.drawn > 10)
         scan.close()
