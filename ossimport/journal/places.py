@@ -14,7 +14,7 @@ ENDED_FOLDERS = {TaskState.FAILED: "failed_tasks", TaskState.SUCCEED: "succeed_t
 
 
 def worker_host(worker: str) -> str:
-    """The host part of a worker's id `host:pid:starttime`, fit for a path."""
+    """The host part of a worker's id `host:pid:system:started`, fit for a path."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", worker.split(":", 1)[0]).lstrip(".") or "unknown"
 
 
