@@ -67,7 +67,10 @@ class Sender:
     def send(self, job: str, task_id: str) -> None:
         """Tell the workers of a task. Sending again is harmless. Raises LedgerUnavailable."""
         try:
-            self._app.send_task(COPY, args=[job, task_id], task_id=task_id, queue=QUEUE)
+            # The tracker shows `argsrepr`; the task's id has a column of its own.
+            self._app.send_task(
+                COPY, args=[job, task_id], task_id=task_id, argsrepr=job, queue=QUEUE
+            )
         except OperationalError as exc:
             raise LedgerUnavailable(f"the message queue does not answer: {exc}") from exc
 

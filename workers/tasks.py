@@ -74,12 +74,15 @@ def _is_stopping() -> bool:
 @app.task(name=COPY, bind=True, throws=(TaskFailed, Fatal))
 def copy(self: Task, job: str, task_id: str) -> str:
     """Copy the objects of a task. A message that comes twice is dropped by the claim."""
+    hostname = self.request.hostname
 
     def progress(text: str) -> None:
+        """Called in a thread of its own, where `self.request` is nobody's."""
         try:
-            # The tracker shows the fields of a result, and no others, while a task runs.
-            self.send_event("task-progress", result=text)
-        except (OperationalError, *self.app.connection_for_write().connection_errors) as exc:
+            with app.events.default_dispatcher(hostname=hostname) as dispatcher:
+                # The tracker shows `result`, and no other field, while a task runs.
+                dispatcher.send("task-progress", uuid=task_id, result=text)
+        except (OperationalError, *app.connection_for_write().connection_errors) as exc:
             log.debug("progress not sent: %s", exc)
 
     try:

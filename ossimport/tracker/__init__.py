@@ -17,7 +17,7 @@ USER = "ossimport"
 MAX_TASKS = 20_000  # about 4.3 kB each
 SAVE_INTERVAL_MS = 30_000
 # `result` shows the progress of a running task, and how an ended one ended.
-COLUMNS = "uuid,state,args,result,received,started,runtime,worker"
+COLUMNS = "uuid,args,state,result,worker,started,runtime"
 
 
 def password_file(system: SystemConfig) -> Path:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import socket
 import subprocess
 import urllib.error
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.installation import ROOT, free_port
-from tests.servers.migration import Migration, migration
+from tests.servers.migration import Migration, migration, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -161,25 +162,40 @@ def test_the_step_by_step_verbs_do_the_same(demo: Migration) -> None:
     assert not demo.tree.exists()
 
 
+def ask_tracker(demo: Migration, path: str) -> str:
+    """What Flower answers to whoever knows the password."""
+    password = (demo.wd / "run" / "flower.password").read_text().strip()
+    credentials = b64encode(f"ossimport:{password}".encode()).decode()
+    request = urllib.request.Request(f"http://127.0.0.1:{demo.system['flowerPort']}{path}")
+    request.add_header("Authorization", f"Basic {credentials}")
+    with urllib.request.urlopen(request) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
 def test_the_tracker_shows_every_task_behind_its_password(home: Path) -> None:
-    port = free_port()
-    with migration(home, {"flowerPort": port}) as demo:
+    with migration(home, {"flowerPort": free_port()}) as demo:
         fill(demo, 60)
         demo.begin_job()
         job = demo.finish()
-        url = f"http://127.0.0.1:{port}"
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(f"{url}/tasks")
-        password = (demo.wd / "run" / "flower.password").read_text().strip()
+            urllib.request.urlopen(f"http://127.0.0.1:{demo.system['flowerPort']}/tasks")
         assert (demo.wd / "run" / "flower.password").stat().st_mode & 0o777 == 0o600
-        credentials = b64encode(f"ossimport:{password}".encode()).decode()
-        request = urllib.request.Request(f"{url}/api/tasks")
-        request.add_header("Authorization", f"Basic {credentials}")
-        text = urllib.request.urlopen(request).read().decode()
-        assert (
-            text.count('"SUCCESS"') == job["tasks"]["succeed"] if "succeed" in job["tasks"] else 1
-        )
+        text = ask_tracker(demo, "/api/tasks")
+        assert text.count('"SUCCESS"') == job["tasks"]["succeed"]
         assert "sandbox-secret" not in text
+
+
+def test_the_tracker_shows_the_progress_of_a_running_task(home: Path) -> None:
+    slow: dict[str, object] = {"flowerPort": free_port(), "workerMaxThroughput(KB/s)": 400}
+    parts = {"multipartUploadThreshold": "1m", "multipartUploadPartSize": "110k"}
+    with migration(home, slow, **parts) as demo:
+        demo.write("large", bytes(4 << 20))
+        demo.begin_job()
+        pattern = re.compile(r"[1-9]\d?% 0/1 obj \d+\.\dMB/s")
+        wait_for(lambda: pattern.search(ask_tracker(demo, "/api/tasks")), "a share of the task")
+        assert demo.look()["running"][0]["bytesDone"] > 0
+        assert demo.finish()["state"] == "Succeed"
 
 
 def test_no_secret_is_ever_to_be_seen(demo: Migration) -> None:
