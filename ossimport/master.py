@@ -25,6 +25,7 @@ from ossimport.sources import open_source
 log = logging.getLogger(__name__)
 
 LEASE_S = 15.0
+OUTAGE_PAUSE_S = 1.0  # between two looks while Redis does not answer
 TROUBLE_S = 5.0  # between two looks at a job whose disk or settings are in the way
 IDLE_S = 0.1  # between two looks when nothing happened; a look costs about a millisecond
 
@@ -53,10 +54,13 @@ class Master:
         self._holder = identity.name_of_this_process(host)
         self._drivers: dict[str, JobDriver] = {}
         self._restored = False
+        self._looks_again_at = 0.0
         self._waits: dict[str, float] = {}  # jobs in trouble, and when to look at them again
 
     def step(self) -> bool:
         """Move every job on; True if anything happened. LedgerUnavailable is waited out."""
+        if self._clock() < self._looks_again_at:
+            return False
         try:
             if not self._restored:
                 self._restore_lost()
@@ -67,6 +71,7 @@ class Master:
             return any([self._drive(name) for name in names])
         except LedgerUnavailable as exc:
             log.warning("%s", exc)
+            self._looks_again_at = self._clock() + OUTAGE_PAUSE_S
             # What comes back may be older than what we knew: look at everything anew.
             self._restored = False
             for driver in self._drivers.values():

@@ -48,7 +48,7 @@ def dest_key(prefix: str, key: str) -> str:
     if trouble := _trouble(name):
         raise Permanent(
             f"OSS cannot hold an object named {display(name)}: the name {trouble}. Cure: rename "
-            "the object at the source, or give it a legal beginning with destPrefix; then retry.",
+            "the object at the source, then clean the job and submit it again.",
             code="InvalidKey",
             op="name",
             key=key,

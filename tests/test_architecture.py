@@ -28,7 +28,7 @@ LAYERS = [
     },
     {"transport"},
     {"sources", "dest", "ledger"},
-    {"engine", "audit", "journal", "report", "scanning"},
+    {"copying", "parts", "engine", "audit", "journal", "report", "scanning"},
     {"driver", "master", "queue"},
     {"sandbox", "console", "service", "tracker", "__main__"},
 ]

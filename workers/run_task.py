@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 import zstandard
 
@@ -320,12 +319,10 @@ class TaskRun:
                 self._note(index, CopyResult(Outcome.FAILED, result.size, code=code, message=text))
 
     async def _absent(self, indexes: list[int]) -> list[int]:
-        engine = self._engine
-        prefix, dest = engine.policy.dest_prefix, engine.dest
+        prefix, ends = self._engine.policy.dest_prefix, self._engine.ends
         by_key = {naming.dest_key(prefix, self._objects[i].key): i for i in indexes}
         expected = [(key, self._sizes.get(i, self._objects[i].size)) for key, i in by_key.items()]
-        ask = partial(engine.patience.ask, engine.at_dest)
-        missing = await audit.absent(dest, prefix, expected, ask=ask)
+        missing = await audit.absent(ends.dest, prefix, expected, ask=ends.ask_dest)
         return [by_key[key] for key in missing]
 
     def _take_back(self, index: int) -> None:

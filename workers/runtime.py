@@ -13,8 +13,9 @@ from typing import NamedTuple
 from ossimport import identity
 from ossimport.budget import Budget
 from ossimport.config import JobConfig, SystemConfig
+from ossimport.copying import CopyPolicy
 from ossimport.dest.oss import OssDestination
-from ossimport.engine import CopyEngine, CopyPolicy
+from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, JobNotFound, LedgerError, StaleClaim
 from ossimport.ledger.base import Claim, Held, Job, WorkerLedger
 from ossimport.ledger.redis import open_ledger
@@ -135,8 +136,7 @@ class Runtime:
         else:
             if len(self._engines) >= KEPT_ENGINES:
                 _, oldest = self._engines.pop(next(iter(self._engines)))
-                await oldest.source.close()
-                await oldest.dest.close()
+                await oldest.close()
             self._engines[record.settings] = self._make_engine(record)
         return self._engines[record.settings]
 

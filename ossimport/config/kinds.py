@@ -129,7 +129,7 @@ def size(low: str, high: str) -> Kind:
 
     def kind(text: str) -> int:
         _refuse_non_ascii(text)
-        cure = f"write a size from {low} to {high}, such as 500k, 50m or 2g"
+        cure = f"write a size from {low} to {high}: a whole number with k, m or g, such as 150m"
         if not _SIZE.fullmatch(text):
             raise Mistake("the value is not a size: a whole number and k, m, g or nothing", cure)
         if not least <= _bytes(text) <= most:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ossimport.config.keys import Key
+from ossimport.config.keys import EVERY_SOURCE, Key
 from ossimport.config.kinds import Mistake, Mistakes
 from ossimport.config.properties import Entry, Findings, read_entries
 
@@ -51,7 +51,10 @@ class Reading:
     def get(self, name: str, source: str = "local") -> Any:
         """The value of a key for a source type; its default when it is missing, empty or wrong."""
         rows = self._rows[name]
-        row = next((row for row in rows if source in row.sources), None)
+        # Without a valid source type, the keys that all of them have are still looked at.
+        row = next(
+            (row for row in rows if source in row.sources or row.sources == EVERY_SOURCE), None
+        )
         if row is None:
             return rows[0].default
         if name in self._bad:

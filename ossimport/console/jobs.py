@@ -9,7 +9,7 @@ from ossimport import report
 from ossimport.config import JobConfig, SystemConfig, load_job
 from ossimport.console import actions
 from ossimport.console.ends import preflight
-from ossimport.console.options import default_file, with_system
+from ossimport.console.options import default_file, sys_hint, with_system
 from ossimport.console.outcome import explain
 from ossimport.errors import JobError, JobExists, OssImportError
 from ossimport.ledger.base import Ledger, Snapshot
@@ -52,9 +52,13 @@ def announce(system: SystemConfig, path: Path, job: JobConfig) -> None:
 
 
 def keep(system: SystemConfig, name: str, text: str) -> None:
-    """Write the last output of a verb into its log."""
-    control.prepare(system)
-    (system.working_dir / "logs" / name).write_text(f"{text}\n")
+    """Write the last output of a verb into its log; a full disk does not spoil the verb."""
+    path = system.working_dir / "logs" / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    except OSError as error:
+        click.echo(f"Warning: {path} is not written: {error.strerror}", err=True)
 
 
 @click.command()
@@ -85,7 +89,9 @@ def _hints(system: SystemConfig, found: list[Snapshot]) -> list[str]:
         hints += status.troubles
     elif not system.redis_url and any(s.job.state is JobState.RUNNING for s in found):
         # (With redisUrl, masters may run on other hosts.)
-        hints.append("Import service is not running. Start it with: bash console.sh start")
+        hints.append(
+            "Import service is not running. Start it with: bash console.sh start" + sys_hint(system)
+        )
     if lost:
         hints.append(
             f"Redis does not know {', '.join(sorted(lost))}; master/jobs does. A master restores"

@@ -14,7 +14,7 @@ from ossimport.console import actions
 from ossimport.console.ask import Manner, ask
 from ossimport.console.ends import preflight
 from ossimport.console.jobs import announce, clean_with_words, load_job_file, retry_text
-from ossimport.console.options import default_file, with_system
+from ossimport.console.options import default_file, sys_hint, with_system
 from ossimport.console.outcome import DECLINED, DONE, FAILED_TASKS, INTERRUPTED, STOPPED
 from ossimport.console.services import start_service
 from ossimport.console.watch import watch
@@ -111,8 +111,8 @@ class OneClick:
         """Submit the job, or take up the one that is there; False if the user wants neither."""
         taken = actions.taken(self._system, ledger, self._job.name)
         if taken:
-            click.echo(f"Error: {actions.taken_text(self._job.name)}")
             previous = self._previous(ledger)
+            click.echo(self._taken_text(previous))
             if not self._wants_clean(previous):
                 return self._resume(ledger, previous)
         preflight(self._system, self._job)  # before anything is destroyed
@@ -121,6 +121,17 @@ class OneClick:
         actions.create_job(self._system, ledger, self._job)
         announce(self._system, self._path, self._job)
         return True
+
+    def _taken_text(self, previous: Snapshot | None) -> str:
+        """What to say of the previous job, before anything is asked."""
+        if previous is None or not _is_resumable(previous):
+            return f"Error: {actions.taken_text(self._job.name)}"
+        counts = previous.counts
+        return (
+            f"The previous job {self._job.name} is not finished ({previous.job.state}): "
+            f"{counts.copied.objects + counts.skipped.objects:,} of {counts.listed.objects:,}"
+            " listed objects are there. Cleaning it forgets that; resuming goes on."
+        )
 
     def _previous(self, ledger: Ledger) -> Snapshot | None:
         """The job of this name; None if only its directory is there."""
@@ -211,7 +222,7 @@ class OneClick:
         return INTERRUPTED
 
     def _way_on(self) -> str:
-        return f"To go on where it was: bash import.sh --job {self._path}"
+        return f"To go on where it was: bash import.sh --job {self._path}{sys_hint(self._system)}"
 
 
 def _is_resumable(previous: Snapshot) -> bool:

@@ -17,6 +17,12 @@ def default_file(name: str) -> Path:
     return Path(os.environ.get("OSS_IMPORT_HOME", "."), "conf", name)
 
 
+def sys_hint(system: SystemConfig) -> str:
+    """What a command that we propose needs behind it to mean this installation."""
+    usual = default_file("sys.properties").absolute() == system.path.absolute()
+    return "" if usual else f" --sys {system.path}"
+
+
 def load_sys(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> SystemConfig:
     """Load sys.properties and show its warnings. Raises ConfigError."""
     system = load_system(value or default_file("sys.properties"))

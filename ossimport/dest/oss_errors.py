@@ -48,6 +48,9 @@ _PERMANENT = {
     "EntityTooLarge": "lower multipartUploadThreshold",
     "EntityTooSmall": "raise multipartUploadPartSize to 100k or more",
 }
+_FATAL_EC = {  # of InvalidArgument, which by itself says too little
+    "0002-00000226": "check destRegion and destDomain: both must name the bucket's region",
+}
 _BUCKET_ACCESS = (
     "the keys need oss:ListObjects on the bucket, and oss:PutObject and oss:AbortMultipartUpload "
     "under destPrefix; see also the bucket's policy"
@@ -107,8 +110,8 @@ def translate(refusal: Refusal, *, op: str, bucket: str, key: str) -> StorageErr
 
 
 def _disposition(refusal: Refusal, code: str, op: str) -> tuple[type[StorageError], str]:
-    if code in _FATAL:
-        return Fatal, _FATAL[code]
+    if fatal := _FATAL.get(code) or _FATAL_EC.get(refusal.ec):
+        return Fatal, fatal
     if refusal.endpoint:
         return Fatal, f"set destDomain to {refusal.endpoint}, where the bucket is"
     if code in _TRANSIENT or refusal.status in _PASSING_STATUS or refusal.status >= 500:

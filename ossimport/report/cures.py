@@ -28,13 +28,14 @@ _CURES = {
     "without it",
     "InvalidEndpoint": "set destDomain to the endpoint of the bucket's region, as the console of "
     "OSS shows it",
-    "InvalidKey": "rename the object at the source, or set destPrefix, so that the name is 1-1023 "
-    "bytes of UTF-8 without control characters and does not begin with / or \\",
+    "InvalidKey": "rename the object at the source so that the name is 1-1023 bytes of UTF-8 "
+    "without control characters and does not begin with / or \\; then clean the job and submit it "
+    "again (isSkipExistFile=true skips what is there)",
     "InvalidLocale": "start ossimport with a UTF-8 locale (LANG=C.UTF-8)",
     "InvalidObjectName": "rename the object at the source",
     "InvalidObjectState": "the object is archived: restore it first",
     "InvalidSecurityToken": _RENEW,
-    "NameTooLong": "move the file to a shorter path",
+    "NameTooLong": "move the file to a shorter path, then clean the job and submit it again",
     "NoSuchBucket": "check destBucket and srcBucket; create the bucket in the endpoint's region",
     "NoSuchUpload": "somebody aborted the multipart upload: see the bucket's lifecycle rules, then "
     "retry",

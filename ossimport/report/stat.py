@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ossimport.ledger.base import Snapshot
-from ossimport.model import Proof, Tally, TaskState
+from ossimport.model import JobState, Proof, Tally, TaskState
 from ossimport.naming import display
 from ossimport.report.numbers import (
     eta,
@@ -69,11 +69,14 @@ def totals(snapshot: Snapshot) -> list[str]:
         for row in rows
     ]
     lines.append(f"proof: {proof_words(snapshot)}")
-    lines.append(
-        f"speed: {human_bytes(snapshot.bytes_per_second)}/s, "
-        f"{snapshot.objects_per_second:,.1f} objects/s"
-    )
-    lines.append(f"time: {human_time(snapshot.elapsed)} so far, {human_eta(snapshot)} to go")
+    if job.state is JobState.RUNNING:
+        lines.append(
+            f"speed: {human_bytes(snapshot.bytes_per_second)}/s, "
+            f"{snapshot.objects_per_second:,.1f} objects/s"
+        )
+        lines.append(f"time: {human_time(snapshot.elapsed)} so far, {human_eta(snapshot)} to go")
+    else:
+        lines.append(f"time: {human_time(snapshot.elapsed)} from submit to end")
     if job.reason:
         lines.append(f"reason: {display(job.reason)}")
     return lines

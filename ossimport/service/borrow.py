@@ -46,8 +46,11 @@ def _redis(system: SystemConfig) -> Iterator[None]:
     if system.redis_url:
         yield
         return
-    prepare(system)
     server = EmbeddedServer(system.working_dir)
+    if supervisor(system) and server.answer() is Answer.READY:
+        yield  # also on a full disk: whoever looks at the job needs no room
+        return
+    prepare(system)
     with Lock(system.working_dir / "run" / "lock") as lock:
         _wait_for_redis(system, server, lock)
         if server.answer() is Answer.READY:

@@ -13,6 +13,7 @@ import ossimport
 from ossimport.config import SystemConfig
 from ossimport.errors import ConfigError, Problem, ServiceError
 from ossimport.identity import Identity
+from ossimport.ledger.redis import open_ledger
 from ossimport.service import logs
 from ossimport.service.files import Lock, read_json
 from ossimport.service.processes import PidFile, end, wait_until
@@ -68,9 +69,13 @@ def start(system: SystemConfig, *, flower: bool = True) -> Status:
 
     A service that runs already stays as it is.
 
-    Raises ConfigError (a port, the working directory) or ServiceError; nothing runs then.
+    Raises ConfigError (a port, the working directory), ServiceError, or LedgerUnavailable (a given
+    Redis); nothing runs then.
     """
     prepare(system)
+    if system.redis_url:  # the embedded one is started; a given one must be there
+        with closing(open_ledger(system.redis_url.reveal())) as ledger:
+            ledger.jobs()
     wait_until(lambda: not _is_stopping(system), LONGEST_STOP_S)
     daemon = None if supervisor(system) else _spawn_supervisor(system)
     with ExitStack() as undo:

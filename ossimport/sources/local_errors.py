@@ -19,7 +19,7 @@ _CODES = {
 }
 _CURES = {
     "AccessDenied": "let the user that runs ossimport read it (chmod, chown, setfacl), then retry",
-    "NameTooLong": "move it to a shorter path, then retry",
+    "NameTooLong": "move it to a shorter path, then clean the job and submit it again",
     "EMFILE": "allow more open files (ulimit -n 65536), start the service again, then retry",
     "ENFILE": "allow the system more open files (sysctl fs.file-max), then retry",
     "ELOOP": "mend the symbolic links on its path, then retry",

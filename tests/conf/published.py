@@ -43,7 +43,7 @@ TEMPLATE = {
 }
 
 _KEYS = {"srcAccessKey": "src-id", "srcSecretKey": "src-secret", "srcBucket": "mybucket"}
-_WINDOWS_PATH = "D:/work/oss/data/"
+_WINDOWS_PATH = "D:/data/oss/"
 
 SAMPLES: dict[str, dict[str, str]] = {
     "local": {

@@ -565,3 +565,15 @@ def test_files_that_cannot_be_used(system: SystemConfig, tmp_path: Path) -> None
     large.write_bytes(b"#" * (1 << 20) + b"#")
     with pytest.raises(ConfigError, match="larger than"):
         load_job(large, system)
+
+
+def test_an_unknown_source_type_hides_no_other_mistake(
+    system: SystemConfig, directory: Path
+) -> None:
+    path = directory / "job.cfg"
+    path.write_text("srcType=foo\nmultipartUploadThreshold=1x\ntaskObjectCountLimit=-3\n")
+    with pytest.raises(ConfigError) as caught:
+        load_job(path, system)
+    keys = {problem.key for problem in caught.value.problems}
+    wanted = {"srcType", "multipartUploadThreshold", "taskObjectCountLimit"}
+    assert wanted | {"destDomain", "destBucket", "destAccessKey", "destSecretKey"} <= keys

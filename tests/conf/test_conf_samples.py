@@ -125,7 +125,7 @@ def test_the_windows_path_is_all_that_is_wrong_with_a_local_sample(
         _load("\n".join(lines(sample)).encode(), system, tmp_path)
 
     (problem,) = caught.value.problems
-    assert (problem.key, problem.value) == ("srcPrefix", "D:/work/oss/data/")
+    assert (problem.key, problem.value) == ("srcPrefix", "D:/data/oss/")
     assert "Windows" in problem.message
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ossimport.budget import Budget
+from ossimport.copying import CopyPolicy
 from ossimport.dest.memory import MemoryDestination
 from ossimport.driver import JobPlan, Queue
-from ossimport.engine import CopyEngine, CopyPolicy
+from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, StaleClaim
 from ossimport.ledger.base import Claim, Job, Snapshot
 from ossimport.ledger.memory import MemoryLedger

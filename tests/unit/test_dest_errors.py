@@ -168,3 +168,13 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
 
 def test_an_error_that_was_cut_off_behind_its_code_is_still_read() -> None:
     assert read_refusal(403, {}, error_xml("SignatureDoesNotMatch")[:120]).code != ""
+
+
+def test_a_wrong_region_in_the_signature_names_the_key_to_mend() -> None:
+    body = (
+        b"<Error><Code>InvalidArgument</Code><Message>Invalid signing region in Authorization"
+        b" header.</Message><EC>0002-00000226</EC></Error>"
+    )
+    error = translate(read_refusal(400, {}, body), op="put", bucket="b", key="k")
+    assert isinstance(error, Fatal)
+    assert "destRegion" in str(error)

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossimport.budget import Budget
+from ossimport.copying import CopyPolicy
 from ossimport.crc64 import crc64
 from ossimport.dest.base import OSS_LIMITS, Body, Limits, Stored, StoredPart
 from ossimport.dest.memory import MemoryDestination
-from ossimport.engine import CopyEngine, CopyPolicy, part_size_for
+from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, Permanent, Transient
 from ossimport.model import CopyResult, Lane, ObjectInfo, Outcome, Proof, Upload
+from ossimport.parts import part_size_for
 from ossimport.patience import OUTAGE_S, backoff
 from ossimport.sources.base import Checksum, Payload, Scan
 
@@ -486,7 +488,7 @@ async def test_no_bytes_stay_reserved_whatever_happens(bench: Bench) -> None:
     bench.dest.before["part"] = [throttled()] * 1000
     await bench.copy(bench.source.put("a", b"x"))
     await bench.copy(bench.source.put("big", BIG))
-    assert bench.engine.budget._held == 0
+    assert bench.engine.ends.budget._held == 0
 
 
 # -- arithmetic ------------------------------------------------------------------------------------

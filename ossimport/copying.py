@@ -1,0 +1,129 @@
+"""What copying in one request and copying in parts have in common."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
+
+from ossimport.budget import Budget
+from ossimport.content_type import content_type
+from ossimport.crc64 import crc64
+from ossimport.dest.base import Body, Destination, Stored
+from ossimport.errors import Transient
+from ossimport.model import ObjectInfo, Proof, Upload
+from ossimport.patience import Counting, End, Patience
+from ossimport.sources.base import Checksum, Payload, Source
+
+T = TypeVar("T")
+SaveUpload = Callable[[Upload | None], Awaitable[None]]
+
+# A body above this is hashed in a thread: at about 3 GB/s the event loop would stall for longer
+# than a hop to a thread costs.
+HASH_IN_THREAD = 1 << 20
+
+
+class CopyPolicy(NamedTuple):
+    """The few settings of a job that steer a copy."""
+
+    dest_prefix: str
+    multipart_threshold: int  # bytes; an object above it is sent in parts
+    part_size: int  # bytes, as wished; `part_size_for` makes it legal
+    parts_in_flight: int = 3  # per large object
+    skip_existing: bool = False
+    encrypt: bool = False
+    record_md5: bool = False
+    attempts: int = 8  # per request
+    changes: int = 3  # how often a source that changes under the copy is read again
+
+
+class Ends(NamedTuple):
+    """Both ends of a job, and what bounds the traffic between them."""
+
+    source: Source
+    dest: Destination
+    at_source: End
+    at_dest: End
+    patience: Patience
+    budget: Budget
+
+    def ask_source(
+        self, request: Callable[[], Awaitable[T]], it: Counting | None = None
+    ) -> Awaitable[T]:
+        """Make a request to the source with patience."""
+        return self.patience.ask(self.at_source, request, it)
+
+    def ask_dest(
+        self, request: Callable[[], Awaitable[T]], it: Counting | None = None, attempts: int = 0
+    ) -> Awaitable[T]:
+        """Make a request to the destination with patience."""
+        return self.patience.ask(self.at_dest, request, it, attempts)
+
+
+class Copying:
+    """One object on its way: what is copied now, and how often we had to ask again."""
+
+    __slots__ = ("info", "may_skip", "retries", "save", "upload")
+
+    def __init__(self, info: ObjectInfo, upload: Upload | None, save: SaveUpload) -> None:
+        self.info = info  # the version that is being copied; a newer one replaces it
+        self.upload = upload
+        self.save = save
+        self.may_skip = False
+        self.retries = 0
+
+
+def headers_for(policy: CopyPolicy, key: str, payload: Payload) -> dict[str, str]:
+    """What the object is stored with."""
+    headers = dict(payload.headers)
+    if "Content-Type" not in headers:
+        headers["Content-Type"] = content_type(key)
+    if policy.encrypt:
+        headers["x-oss-server-side-encryption"] = "AES256"
+    return headers
+
+
+async def hash_body(body: Body) -> int:
+    """CRC64 of a body, off the event loop if that would take long."""
+    if len(body) > HASH_IN_THREAD:
+        return await asyncio.to_thread(crc64, body)
+    return crc64(body)
+
+
+async def md5_of(body: Body) -> str:
+    """MD5 of a body in lower-case hex, off the event loop if that would take long."""
+    if len(body) > HASH_IN_THREAD:
+        return (await asyncio.to_thread(hashlib.md5, body, usedforsecurity=False)).hexdigest()
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def verify(sent: int, stored: int | None, key: str, request_id: str) -> None:
+    """Hold what the service says it stored against what was sent."""
+    if stored is not None and stored != sent:
+        raise Transient(
+            f"OSS holds other bytes than were sent (CRC64 {stored}, sent {sent})",
+            code="ChecksumMismatch",
+            op="put",
+            key=key,
+            request_id=request_id,
+        )
+
+
+def compare(stated: Checksum | None, md5: str, crc: int, key: str) -> None:
+    """Hold the bytes as read against the checksum that the source states."""
+    if stated is None:
+        return
+    ours = md5 if stated.algorithm == "md5" else str(crc)
+    if stated.value != ours:
+        raise Transient(
+            f"the bytes as read have the {stated.algorithm} {ours}, the source says {stated.value}",
+            code="ChecksumMismatch",
+            op="read",
+            key=key,
+        )
+
+
+def proof_of(stored: Stored, stated: Checksum | None) -> Proof:
+    """How well a copy is proved once nothing contradicted it."""
+    if stored.crc64 is None:
+        return Proof.SIZE
+    return Proof.CRC64 if stated is None else Proof.SOURCE
