@@ -9,14 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import zstandard
-
 from ossimport import identity, manifest, planner
 from ossimport.errors import LedgerBehind, StorageError
 from ossimport.journal import Journal, StoredTask, rebuild
 from ossimport.ledger.base import (
-    Event,
-    EventKind,
     Job,
     Ledger,
     PlannedTask,
@@ -25,6 +21,7 @@ from ossimport.ledger.base import (
     Snapshot,
 )
 from ossimport.model import JobState, Lane, Mark, Scanned, Task, TaskState
+from ossimport.outbox import write_down
 from ossimport.planner import TaskLimits
 from ossimport.scanning import Ended, Found, Move, ScanThreads, Split
 from ossimport.sources.base import Source
@@ -35,8 +32,7 @@ PENDING_CAP = 1000  # planned tasks that wait in Redis; the scan pauses above it
 IN_FLIGHT_FLOOR = 50  # messages on the queue for a small cluster
 IN_FLIGHT_PER_RUNNING = 3  # and for a large one: enough that no worker waits for the next step
 MOVES_PER_STEP = 16
-# So few that a step takes less than the lease, on a slow disk too.
-EVENTS_PER_STEP = 100
+# So few that a step takes less than the master's lease, on a slow disk too.
 REQUEUES_PER_STEP = 16
 LOST_AFTER_S = 10.0  # a dispatched task that nobody claimed, and whose message is gone
 SPEED_WINDOW_S = 10
@@ -109,7 +105,7 @@ class JobDriver:
             self._settle()
             snapshot = self._ledger.snapshot(self.name)
         self._job = snapshot.job
-        busy = self._write_down()
+        busy = write_down(self.name, self._ledger, self._journal)
         running = self._job.state is JobState.RUNNING
         if running:
             if self._job.reason:  # what it names is over
@@ -329,32 +325,6 @@ class JobDriver:
         if seconds > 0:
             per_second = (objects - objects_then) / seconds, (volume - volume_then) / seconds
             self._ledger.set_speed(self.name, *per_second)
-
-    # -- what workers report ---------------------------------------------------------------------
-
-    def _write_down(self) -> bool:
-        """Bring the outbox into the journal, then empty it. Doing it twice changes nothing."""
-        events = self._ledger.outbox(self.name, EVENTS_PER_STEP)
-        if not events:
-            return False
-        for event in events:
-            self._write_event(event)
-        self._journal.sync()
-        ended = [event.task_id for event in events if event.kind == EventKind.ENDED]
-        self._ledger.acknowledge(self.name, events[-1].id, ended)
-        return True
-
-    def _write_event(self, event: Event) -> None:
-        match event.kind:
-            case EventKind.CLAIMED:
-                self._journal.claimed(event.task_id, event.worker)
-            case EventKind.RELEASED:
-                self._journal.released(event.task_id)
-            case EventKind.LOG:
-                self._journal.append(event.task_id, event.offset, zstandard.decompress(event.log))
-            case EventKind.ENDED:
-                assert event.state is not None  # noqa: S101 -- every ENDED event carries its state
-                self._journal.ended(event.task_id, event.worker, event.state, event.offset)
 
     # -- retry and close -------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ LAYERS = [
     {"transport"},
     {"sources", "dest", "ledger"},
     {"copying", "parts", "engine", "audit", "journal", "report", "scanning"},
-    {"driver", "master", "queue"},
+    {"driver", "master", "outbox", "queue"},
     {"sandbox", "console", "service", "tracker", "__main__"},
 ]
 LAYERS_OF_PEERS = [{"sources", "dest", "ledger"}]

@@ -1,0 +1,38 @@
+"""Bring what workers report from the ledger into the journal."""
+
+import zstandard
+
+from ossimport.journal import Journal
+from ossimport.ledger.base import Event, EventKind, MasterLedger
+
+# So few that a step takes less than the master's lease, on a slow disk too.
+EVENTS_PER_STEP = 100
+
+
+def write_down(job: str, ledger: MasterLedger, journal: Journal) -> bool:
+    """Write down the oldest events, then drop them; False if there were none.
+
+    Doing it twice changes nothing: a log's text knows its place, and directories move once.
+    """
+    events = ledger.outbox(job, EVENTS_PER_STEP)
+    if not events:
+        return False
+    for event in events:
+        _write(event, journal)
+    journal.sync()
+    ended = [event.task_id for event in events if event.kind == EventKind.ENDED]
+    ledger.acknowledge(job, events[-1].id, ended)
+    return True
+
+
+def _write(event: Event, journal: Journal) -> None:
+    match event.kind:
+        case EventKind.CLAIMED:
+            journal.claimed(event.task_id, event.worker)
+        case EventKind.RELEASED:
+            journal.released(event.task_id)
+        case EventKind.LOG:
+            journal.append(event.task_id, event.offset, zstandard.decompress(event.log))
+        case EventKind.ENDED:
+            assert event.state is not None  # noqa: S101 -- every ENDED event carries its state
+            journal.ended(event.task_id, event.worker, event.state, event.offset)
