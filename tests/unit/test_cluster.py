@@ -1,7 +1,8 @@
 """Whatever is listed, delivered twice, killed or lost: the destination equals the source."""
 
+import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from ossimport.dest.base import Body, Stored
 from ossimport.dest.memory import MemoryDestination
 from ossimport.errors import Fatal, Permanent, Transient
 from ossimport.journal import Journal
+from ossimport.ledger.base import Snapshot
 from ossimport.model import JobState, Lane, Mark, ObjectInfo, Proof, TaskState
 from ossimport.sources.memory import MemoryScan
 from tests.unit.cluster import JOB, Cluster
@@ -182,6 +184,7 @@ def test_retry_copies_what_failed_and_nothing_else(cluster: Cluster, picky: Pick
     assert snapshot.job.state is JobState.FAILED
     assert (snapshot.counts.copied.objects, snapshot.counts.failed.objects) == (58, 2)
     reads = len(cluster.source.reads)
+    assert reads == 60, "what failed is not copied again by the verification"
 
     del picky.refused["to/k0003"]
     assert cluster.ledger.request_retry(JOB.name) == 2
@@ -294,8 +297,8 @@ def test_a_worker_that_is_told_to_stop_hands_the_rest_back(cluster: Cluster) -> 
     cluster.run(claim)
     copied = cluster.snapshot().counts.copied.objects
     assert 5 <= copied < 10
-    again = cluster.claim(claim.task_id)
-    assert again is not None
+    again = cluster.claim(claim.task_id, "elsewhere:1:system:then")
+    assert again is not None, "another worker may go on at once"
     assert len(again.marks) - again.marks.count(Mark.LEFT) == copied
     cluster.ledger.release(again)
 
@@ -430,3 +433,62 @@ def test_a_retry_that_waits_for_room_does_not_keep_the_master_busy(
     monkeypatch.setattr("ossimport.driver.IN_FLIGHT_FLOOR", 0)
     cluster.ledger.request_retry(JOB.name)
     assert [cluster.master.step() for _ in range(8)][-3:] == [False] * 3
+
+
+def test_nothing_is_skipped_in_a_task_that_was_begun_before(cluster: Cluster) -> None:
+    cluster.policy = cluster.policy._replace(skip_existing=True)
+    for key in ("a", "b"):
+        cluster.source.put(key, b"right", mtime_ns=10**18)
+        asyncio.run(cluster.dest.put(f"to/{key}", b"wrong", {}))
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    begun = cluster.claim(cluster.messages[0])
+    assert begun is not None
+    cluster.ledger.release(begun)
+    snapshot = cluster.work()
+    assert (snapshot.counts.copied.objects, snapshot.counts.skipped.objects) == (2, 0)
+    assert set(cluster.stored().values()) == {b"right"}
+
+
+def test_a_job_that_is_stopped_while_the_master_closes_it_stays_stopped(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(cluster, 5)
+    cluster.submit()
+    look = cluster.ledger.snapshot
+
+    def look_then_stop(name: str) -> Snapshot:
+        seen = look(name)
+        if seen.counts.copied.objects == 5:
+            cluster.ledger.set_state(name, JobState.ABORT, "BadCredentials")
+        return seen
+
+    monkeypatch.setattr(cluster.ledger, "snapshot", look_then_stop)
+    cluster.work()
+    assert cluster.ledger.job(JOB.name).state is JobState.ABORT
+    assert cluster.ledger.job(JOB.name).reason == "BadCredentials"
+
+
+def test_what_workers_report_is_on_disk_before_it_is_dropped(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    sync, acknowledge = Journal.sync, cluster.ledger.acknowledge
+
+    def synced(journal: Journal) -> None:
+        sync(journal)
+        calls.append("sync")
+
+    def acknowledged(name: str, last_id: str, ended: Sequence[str]) -> None:
+        calls.append("acknowledge")
+        acknowledge(name, last_id, ended)
+
+    monkeypatch.setattr(Journal, "sync", synced)
+    monkeypatch.setattr(cluster.ledger, "acknowledge", acknowledged)
+    fill(cluster, 20)
+    cluster.submit()
+    assert cluster.work().job.state is JobState.SUCCEED
+    before = [calls[i - 1] for i, call in enumerate(calls) if call == "acknowledge"]
+    assert before
+    assert set(before) == {"sync"}

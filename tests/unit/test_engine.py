@@ -198,6 +198,7 @@ async def test_an_object_fails_when_it_was_refused_often_enough_and_others_were_
     assert (refused.outcome, refused.code, refused.attempts) == (Outcome.FAILED, "Throttled", 3)
     assert taken.outcome is Outcome.COPIED
     assert "to/a" not in bench.dest.objects
+    assert "list" not in bench.dest.asked, "a success elsewhere says enough"
 
 
 async def test_nothing_fails_while_the_destination_refuses_everything(bench: Bench) -> None:
@@ -432,6 +433,25 @@ async def test_a_part_that_the_service_lost_is_sent_again(bench: Bench) -> None:
     bench.dest.before.clear()
     result = await bench.copy(info, kept)
     assert (result.outcome, bench.stored("big")) == (Outcome.COPIED, BIG)
+
+
+async def test_a_part_that_somebody_replaced_is_sent_again(bench: Bench) -> None:
+    info = bench.source.put("big", BIG)
+    bench.dest.before["part"] = [None] * 5 + [throttled()] * 1000
+    await bench.copy(info)
+    kept = bench.saved[-1]
+    assert kept is not None
+    bench.dest._uploads[kept.upload_id].parts[min(kept.parts)] = bytes(40)
+    bench.dest.before.clear()
+    result = await bench.copy(info, kept)
+    assert (result.outcome, bench.stored("big")) == (Outcome.COPIED, BIG)
+
+
+async def test_an_older_object_is_not_taken_for_a_finished_upload(bench: Bench) -> None:
+    await bench.copy(bench.source.put("big", bytes(512)))
+    bench.dest.before["finish"] = [Permanent("gone", code="NoSuchUpload")]
+    result = await bench.copy(bench.source.put("big", BIG, HOUR_NS + 1))
+    assert (result.outcome, result.code) == (Outcome.FAILED, "NoSuchUpload")
 
 
 async def test_an_upload_that_the_service_forgot_begins_anew(bench: Bench) -> None:
