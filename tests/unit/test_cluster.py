@@ -457,11 +457,14 @@ def test_a_job_that_is_stopped_while_the_master_closes_it_stays_stopped(
     fill(cluster, 5)
     cluster.submit()
     look = cluster.ledger.snapshot
+    looks: list[Snapshot] = []
 
     def look_then_stop(name: str) -> Snapshot:
         seen = look(name)
         done = seen.job.scan_finished and not seen.counts.left.objects
         if done and not cluster.ledger.outbox(name, 1):
+            looks.append(seen)
+        if len(looks) == 2:  # the first one only makes the master compare its records
             cluster.ledger.set_state(name, JobState.ABORT, "BadCredentials")
         return seen
 
