@@ -156,7 +156,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data(), number=st.integers(1, 3), body=bodies)
     def part(self, data: st.DataObject, number: int, body: bytes) -> None:
         if self.uploads:
-            upload_id = data.draw(st.sampled_from(sorted(self.uploads)))
+            upload_id = data.draw(st.sampled_from(list(self.uploads)))
             incoming = self.incoming(body, 0)
             self.table.put_part(upload_id, Part(number, "", 0, len(body), 0, incoming.pieces))
             incoming.keep()
@@ -165,7 +165,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data(), number=st.integers(1, 3), source=keys, start=st.integers(0, 9))
     def part_copy(self, data: st.DataObject, number: int, source: bytes, start: int) -> None:
         if self.uploads and source in self.objects:
-            upload_id = data.draw(st.sampled_from(sorted(self.uploads)))
+            upload_id = data.draw(st.sampled_from(list(self.uploads)))
             pieces = cut(self.store.get("b", source).pieces, start, 5)
             part = Part(number, "", 0, sum(p.length for p in pieces), 0, pieces)
             self.table.put_part(upload_id, part, shared=True)
@@ -174,7 +174,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data(), chosen=st.sets(st.integers(1, 3)))
     def complete(self, data: st.DataObject, chosen: set[int]) -> None:
         if self.uploads:
-            upload_id = data.draw(st.sampled_from(sorted(self.uploads)))
+            upload_id = data.draw(st.sampled_from(list(self.uploads)))
             key, bodies = self.uploads.pop(upload_id)
             parts = [p for p in self.table.parts(upload_id) if p.number in chosen]
             pieces = tuple(piece for part in parts for piece in part.pieces)
@@ -185,7 +185,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def abort(self, data: st.DataObject) -> None:
         if self.uploads:
-            upload_id = data.draw(st.sampled_from(sorted(self.uploads)))
+            upload_id = data.draw(st.sampled_from(list(self.uploads)))
             key, _ = self.uploads.pop(upload_id)
             self.table.abort("b", key, upload_id)
 
