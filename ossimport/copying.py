@@ -17,7 +17,7 @@ from ossimport.sources.base import Checksum, Payload, Source
 T = TypeVar("T")
 SaveUpload = Callable[[Upload | None], Awaitable[None]]
 
-# A body above this is hashed in a thread: at about 3 GB/s the event loop would stall for longer
+# A body above this is hashed in a thread: the event loop would stall for longer
 # than a hop to a thread costs.
 HASH_IN_THREAD = 1 << 20
 

@@ -80,7 +80,7 @@ async def _abort(config: DestConfig, uploads: Sequence[Upload]) -> list[tuple[Up
 
 @asynccontextmanager
 async def _opened(config: DestConfig) -> AsyncIterator[Destination]:
-    # oss2 takes a third of a second to import: only verbs that talk to OSS shall pay for it.
+    # oss2 is slow to import: only verbs that talk to OSS shall pay for it.
     from ossimport.dest.oss import OssDestination  # noqa: PLC0415
 
     transport = Transport(max_connections=2)

@@ -5,7 +5,7 @@ not UTF-8 travels as lone surrogates (see `model.py`). Lanes and uploads are msg
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgpack
 
@@ -139,8 +139,8 @@ def running_from(row: Sequence[bytes | int | None]) -> RunningTask:
     task_id, expired, worker, *numbers = row
     fence, objects, bytes_, marked, marked_bytes, moving = (int(n or 0) for n in numbers)
     return RunningTask(
-        task_id=to_text(bytes(task_id)),  # type: ignore[arg-type]
-        worker=to_text(bytes(worker)),  # type: ignore[arg-type]
+        task_id=to_text(cast(bytes, task_id)),
+        worker=to_text(cast(bytes, worker)),
         fence=fence,
         expired=bool(expired),
         objects_done=marked,

@@ -14,7 +14,7 @@ from typing import NoReturn
 from ossimport.config import SystemConfig
 
 USER = "ossimport"
-MAX_TASKS = 20_000  # about 4.3 kB each
+MAX_TASKS = 20_000  # Flower keeps them in memory
 SAVE_INTERVAL_MS = 30_000
 # `result` shows the progress of a running task, and how an ended one ended.
 COLUMNS = "uuid,args,state,result,worker,started,runtime"
