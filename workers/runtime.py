@@ -143,7 +143,10 @@ class Runtime:
     def _make_engine(self, record: Job) -> tuple[JobConfig, CopyEngine]:
         config = JobConfig.from_json(self._sealer.unseal(record.settings))
         source = open_source(
-            config.source, scan_depth=config.scan_depth, scratch=self._system.working_dir / "run"
+            config.source,
+            scan_depth=config.scan_depth,
+            scratch=self._system.working_dir / "run",
+            transport=self._transport,
         )
         dest = OssDestination(
             endpoint=Endpoint(config.dest.scheme, config.dest.host, config.dest.port),

@@ -9,15 +9,24 @@ from ossimport.sources.base import Source
 
 if TYPE_CHECKING:
     from ossimport.config import SourceConfig
+    from ossimport.transport import Transport
 
 # srcType -> the module whose `open_source` makes it; only the wanted one is imported.
 _MODULES = {"local": "ossimport.sources.local"}
 
 
-def open_source(config: "SourceConfig", *, scan_depth: int, scratch: Path) -> Source:
+def open_source(
+    config: "SourceConfig",
+    *,
+    scan_depth: int,
+    scratch: Path,
+    transport: "Transport | None" = None,
+) -> Source:
     """Make the source that `config.type` names. Nothing is read yet; see `Source.check`.
 
     `scan_depth` is maxMultiThreadScanDepth. `scratch` is an existing directory for temporary files.
+    `transport` is for `stat` and `read`, on their event loop; it stays its maker's. Without one the
+    source makes its own if it needs it.
     """
     module = _MODULES.get(config.type)
     if module is None:
@@ -26,6 +35,6 @@ def open_source(config: "SourceConfig", *, scan_depth: int, scratch: Path) -> So
             f"{', '.join(_MODULES)}. Cure: set srcType to one of these."
         )
     source: Source = import_module(module).open_source(
-        config, scan_depth=scan_depth, scratch=scratch
+        config, scan_depth=scan_depth, scratch=scratch, transport=transport
     )
     return source

@@ -26,6 +26,7 @@ from ossimport.sources.local_scan import LocalScan, mtime_ns, root_error
 
 if TYPE_CHECKING:
     from ossimport.config import SourceConfig
+    from ossimport.transport import Transport
 
 T = TypeVar("T")
 
@@ -141,7 +142,9 @@ class LocalSource:
         return body
 
 
-def open_source(config: "SourceConfig", *, scan_depth: int, scratch: Path) -> Source:
+def open_source(
+    config: "SourceConfig", *, scan_depth: int, scratch: Path, transport: "Transport | None"
+) -> Source:
     return LocalSource(
         root=config.prefix,
         allow_symlinks=config.allow_symlinks,
