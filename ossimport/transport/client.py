@@ -1,13 +1,18 @@
 """The transport itself: requests in, responses out, over pools of kept-alive connections."""
 
 import asyncio
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from ossimport.throttle import Pace
+from ossimport.transport.addresses import Addresses, Resolve, resolve
 from ossimport.transport.connection import Connection
 from ossimport.transport.deadlines import Limits, Watch
-from ossimport.transport.faults import Stale, closed
+from ossimport.transport.dialing import Dialer
+from ossimport.transport.faults import Stale, closed, proxy_refused
 from ossimport.transport.pool import Pool
+from ossimport.transport.proxy import Proxies
 from ossimport.transport.tls import ResumingContext
 from ossimport.transport.wire import Body, Endpoint, Response, encode_head
 
@@ -29,9 +34,13 @@ class Transport:
         connect_timeout: float = 10.0,
         idle_timeout: float = 60.0,
         total_timeout: float = 0.0,
-        min_speed: float = 0.0,
+        min_speed: float = 256.0,
         keep_alive: float = 30.0,
+        max_age: float = 300.0,
         ca_file: str | None = None,
+        proxies: Proxies | None = None,
+        resolve: Resolve = resolve,
+        jitter: Callable[[], float] = random.random,
         pace: Pace | None = None,
         pace_slice: int = 64 << 10,
     ) -> None:
@@ -40,14 +49,21 @@ class Transport:
         `max_connections` is per endpoint; who finds none free waits, first come first served.
         `idle_timeout` ends a request when no byte moves either way for so long, `min_speed` (bytes
         per second) when a transfer is slower on average over that time, `total_timeout` when it
-        takes longer in all. `keep_alive` closes connections unused for so long. `ca_file` is
-        trusted beside the system's authorities. Bodies go out at the pace of `pace`, in slices of
-        `pace_slice` bytes.
+        takes longer in all. `keep_alive` closes connections unused for so long, and `max_age`, give
+        or take a quarter, those that are so old, between two requests: so they follow what
+        `resolve` says of their name, and come back to an address that was down for a while.
+        `ca_file` is trusted beside the system's authorities. `proxies` are by default those of the
+        environment as it is now. Bodies go out at the pace of `pace`, in slices of `pace_slice`
+        bytes. `jitter` gives numbers in [0, 1).
         """
         self._max_connections = max_connections
         self._connect_timeout = connect_timeout
         self._limits = Limits(idle_timeout, total_timeout, min_speed, keep_alive)
+        self._max_age = max_age
         self._ca_file = ca_file
+        self.proxies = proxies if proxies is not None else Proxies.from_environment()
+        self._resolve = resolve
+        self._jitter = jitter
         self._pace = pace
         self._pace_slice = pace_slice
         self._tls: ResumingContext | None = None
@@ -84,16 +100,23 @@ class Transport:
         if self._pace is not None and body:
             await asyncio.sleep(self._pace(min(len(body), self._pace_slice)))
         pool = self._pools.get(endpoint) or self._open(endpoint)
+        proxy = pool.forward
+        if proxy is not None:
+            target, headers = f"http://{pool.host}{target}", {**headers, **proxy.headers}
         head = encode_head(pool.host, method, target, headers, len(body))
         connection = await pool.take()
         try:
-            return await connection.exchange(method, head, body, max_body)
-        except Stale:
-            connection.abort()
-            connection = await pool.connect()
-            return await connection.exchange(method, head, body, max_body)
+            try:
+                response = await connection.exchange(method, head, body, max_body)
+            except Stale:
+                connection.abort()
+                connection = await pool.connect()
+                response = await connection.exchange(method, head, body, max_body)
         finally:
             pool.give_back(connection)
+        if proxy is not None and response.status == 407:
+            raise proxy_refused(f"{endpoint} through the proxy {proxy}", 407)
+        return response
 
     async def close(self) -> None:
         """Close all connections, and end the requests under way with Transient. Idempotent."""
@@ -104,7 +127,7 @@ class Transport:
             pool.close()
         self._pools.clear()
         for connection in list(self._watches):
-            connection.fail(closed(connection.endpoint))
+            connection.fail(closed(connection.where))
             connection.abort()
         if self._watches:
             self._gone = asyncio.get_running_loop().create_future()
@@ -118,29 +141,34 @@ class Transport:
             tls = self._tls = self._tls or ResumingContext(self._ca_file)
         elif endpoint.scheme != "http":
             raise ValueError(f"{endpoint}: the scheme must be http or https")
-        pool = Pool(
+        proxy = self.proxies.between(endpoint)
+        name, port = (proxy.host, proxy.port) if proxy is not None else endpoint[1:]
+        dialer = Dialer(
             endpoint,
-            size=self._max_connections,
-            connect_timeout=self._connect_timeout,
+            addresses=Addresses(name, port, resolve=self._resolve, start=self._jitter()),
+            proxy=proxy,
             tls=tls,
-            make=self._make,
-            on_made=self._made,
+            timeout=self._connect_timeout,
+            make=partial(self._make, endpoint.scheme),
         )
+        pool = Pool(endpoint, size=self._max_connections, dialer=dialer, on_made=self._made)
         self._pools[endpoint] = pool
         return pool
 
-    def _make(self, endpoint: Endpoint) -> Connection:
-        step = _TLS_SLICE if endpoint.scheme == "https" else _SLICE
+    def _make(self, scheme: str, where: str) -> Connection:
+        step = _TLS_SLICE if scheme == "https" else _SLICE
         if self._pace is not None:
             step = self._pace_slice
-        return Connection(endpoint, pace=self._pace, step=step, on_lost=self._lost)
+        return Connection(where, pace=self._pace, step=step, on_lost=self._lost)
 
     def _made(self, connection: Connection) -> None:
         if self._closed:
             connection.abort()
-            raise closed(connection.endpoint)
+            raise closed(connection.where)
         loop = asyncio.get_running_loop()
-        self._watches[connection] = Watch(connection, loop.time())
+        now = loop.time()
+        age = self._max_age * (0.75 + self._jitter() / 2) if self._max_age else float("inf")
+        self._watches[connection] = Watch(connection, now, now + age)
         if self._timer is None:
             self._timer = loop.call_later(self._limits.tick, self._look)
 

@@ -11,15 +11,16 @@ from typing import cast
 
 from ossimport.errors import StorageError
 from ossimport.throttle import Pace
-from ossimport.transport.faults import Stale, bad_response, exchange_fault
+from ossimport.transport.faults import Stale, Where, bad_response, exchange_fault
 from ossimport.transport.reader import ResponseReader
-from ossimport.transport.wire import Body, Endpoint, Response
+from ossimport.transport.wire import Body, Response
 
 if sys.platform == "linux":
     import fcntl
     import termios
 
 _JOIN = 64 << 10  # bytes of body up to which a copy behind the head beats a second buffer
+_HEAD_ONLY = frozenset({"HEAD", "CONNECT"})
 _RESCUE = 64 << 10  # bytes per read
 
 
@@ -27,29 +28,32 @@ class Connection(asyncio.Protocol):
     """Sends requests and reads what comes back, under flow control.
 
     `reusable`: the connection is open, idle and at the start of a fresh response. `exchanges`
-    counts the requests begun. `held`: we wait for our own pace, not for the server.
+    counts the requests begun. `held`: we wait for our own pace, not for the server. `aged`: it
+    shall not be used for another request. Errors say that they happened at `where`.
     """
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        where: Where,
         *,
         pace: Pace | None,
         step: int,
         on_lost: Callable[["Connection"], None],
     ) -> None:
         """A body larger than `step` bytes goes out in slices, each but the first at `pace`."""
-        self.endpoint = endpoint
+        self.where = where
         self.reusable = False
+        self.aged = False
         self.held = False
         self.exchanges = 0
         self._pace = pace
         self._step = step
         self._on_lost = on_lost
-        self._reader = ResponseReader(endpoint)
+        self._reader = ResponseReader(where)
         self._handed = 0  # bytes of a large request given to the event loop so far
         self._unsent = 0  # bytes of it that are still here
         self._paused = False
+        self._lost = False
         self._waiter: asyncio.Future[Response] | None = None
         self._resumed: asyncio.Future[None] | None = None
 
@@ -57,7 +61,7 @@ class Connection(asyncio.Protocol):
         """Send one request and return its response. After an error it is not reusable."""
         self.reusable = False
         self.exchanges += 1
-        self._reader.begin(head_only=method == "HEAD", max_body=max_body)
+        self._reader.begin(head_only=method in _HEAD_ONLY, max_body=max_body)
         waiter: asyncio.Future[Response] = self._loop.create_future()
         self._waiter = waiter
         self._handed = self._unsent = 0
@@ -67,6 +71,17 @@ class Connection(asyncio.Protocol):
         else:
             await self._send(waiter, head, memoryview(body))
         return await waiter
+
+    async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Go on under TLS, as if just connected, with whom `context` verifies to be `host`.
+
+        Raises OSError; then the connection is of no use.
+        """
+        if self._lost:
+            raise ConnectionResetError("the other end closed it")
+        transport = await self._loop.start_tls(self._transport, self, context, server_hostname=host)
+        self.exchanges = 0
+        self.connection_made(cast(asyncio.Transport, transport))
 
     async def _send(self, waiter: asyncio.Future[Response], head: bytes, body: memoryview) -> None:
         self._unsent = size = len(body)
@@ -129,7 +144,7 @@ class Connection(asyncio.Protocol):
         """See asyncio.BaseProtocol."""
         self._transport = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
-        self.reusable = True
+        self.reusable = not self._lost
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -156,6 +171,7 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None:
             self._end(exc)
         self.reusable = False
+        self._lost = True
         self._on_lost(self)
 
     def pause_writing(self) -> None:
@@ -179,12 +195,12 @@ class Connection(asyncio.Protocol):
         )
         if early and response.status < 300:
             what = f"status {response.status} came before the body was sent"
-            self.fail(bad_response(self.endpoint, what))
+            self.fail(bad_response(self.where, what))
             return
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(response)
-            self.reusable = self._reader.persistent and not early
+            self.reusable = self._reader.persistent and not early and not self.aged
         if early:
             self.resume_writing()
 
@@ -199,9 +215,9 @@ class Connection(asyncio.Protocol):
             and not received
             and (exc is None or isinstance(exc, ConnectionError))
         ):
-            self.fail(Stale(f"{self.endpoint}: closed while idle", code="ConnectionReset"))
+            self.fail(Stale(f"{self.where}: closed while idle", code="ConnectionReset"))
         else:
-            self.fail(exchange_fault(self.endpoint, exc, received))
+            self.fail(exchange_fault(self.where, exc, received))
 
     def _rescue(self) -> None:
         """Read what the kernel still holds.

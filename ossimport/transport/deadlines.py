@@ -1,5 +1,6 @@
 """Deadlines of requests, looked at from one timer: a timer per request would cost too much."""
 
+from math import inf
 from typing import NamedTuple
 
 from ossimport.transport.connection import Connection
@@ -27,20 +28,22 @@ class Limits(NamedTuple):
 class Watch:
     """What one connection had moved when it was last looked at."""
 
-    def __init__(self, connection: Connection, now: float) -> None:
+    def __init__(self, connection: Connection, now: float, aged_at: float = inf) -> None:
         self.connection = connection
+        self._aged_at = aged_at
         self._restart(now)
 
     def look(self, now: float, limits: Limits) -> None:
         """End the request, or the idle connection, if it is past a deadline."""
         connection = self.connection
+        connection.aged = now >= self._aged_at
         if connection.exchanges != self._exchange:
             self._restart(now)
         elif connection.reusable:
-            if 0 < limits.keep_alive <= now - self._moved_at:
+            if connection.aged or 0 < limits.keep_alive <= now - self._moved_at:
                 connection.abort()
         elif what := self._overdue(now, limits):
-            connection.fail(timed_out(connection.endpoint, what))
+            connection.fail(timed_out(connection.where, what))
 
     def _restart(self, now: float) -> None:
         self._exchange = self.connection.exchanges

@@ -1,13 +1,12 @@
 """The connections to one endpoint."""
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable
 
 from ossimport.transport.connection import Connection
-from ossimport.transport.faults import closed, connect_fault
-from ossimport.transport.tls import ResumingContext
+from ossimport.transport.dialing import Dialer
+from ossimport.transport.faults import closed
 from ossimport.transport.wire import Endpoint, host_header
 
 
@@ -22,18 +21,15 @@ class Pool:
         endpoint: Endpoint,
         *,
         size: int,
-        connect_timeout: float,
-        tls: ResumingContext | None,
-        make: Callable[[Endpoint], Connection],
+        dialer: Dialer,
         on_made: Callable[[Connection], None],
     ) -> None:
-        """Nothing is opened yet. `make` gives an unconnected connection, `on_made` sees it open."""
+        """Nothing is opened yet. `on_made` sees every connection that `dialer` makes."""
         self.host = host_header(endpoint)
+        self.forward = dialer.forward
         self._endpoint = endpoint
         self._size = self._free = size
-        self._connect_timeout = connect_timeout
-        self._tls = tls
-        self._make = make
+        self._dialer = dialer
         self._on_made = on_made
         self._idle: list[Connection] = []
         self._queue: deque[asyncio.Future[None]] = deque()
@@ -44,7 +40,7 @@ class Pool:
         return self._free == self._size and not self._idle
 
     async def take(self) -> Connection:
-        """Borrow a connection, kept alive or new. Raises Transient."""
+        """Borrow a connection, kept alive or new. Raises StorageError."""
         if self._free:
             self._free -= 1
         else:
@@ -60,20 +56,8 @@ class Pool:
             raise
 
     async def connect(self) -> Connection:
-        """A new connection, for one who has borrowed one that is dead. Raises Transient."""
-        endpoint = self._endpoint
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._connect_timeout or None):
-                _, connection = await loop.create_connection(
-                    lambda: self._make(endpoint),
-                    endpoint.host,
-                    endpoint.port,
-                    ssl=self._tls,
-                    server_hostname=endpoint.host if self._tls is not None else None,
-                )
-        except (OSError, ssl.CertificateError) as exc:
-            raise connect_fault(endpoint, exc, self._connect_timeout) from exc
+        """A new connection, for one who has borrowed one that is dead. Raises StorageError."""
+        connection = await self._dialer.dial()
         self._on_made(connection)
         return connection
 
@@ -81,8 +65,8 @@ class Pool:
         """Return what was borrowed; unless it is reusable it is closed."""
         if connection.reusable:
             self._idle.append(connection)
-            if connection.exchanges == 1 and self._tls is not None and connection.tls is not None:
-                self._tls.remember(self._endpoint.host, connection.tls)
+            if connection.exchanges == 1:
+                self._dialer.remember(connection)
         else:
             connection.abort()
         self._pass_turn()

@@ -3,8 +3,8 @@
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from ossimport.errors import StorageError
-from ossimport.transport.faults import bad_response, too_large
-from ossimport.transport.wire import Endpoint, Response, fold_headers
+from ossimport.transport.faults import Where, bad_response, too_large
+from ossimport.transport.wire import Response, fold_headers
 
 _MAX_SILENCE = 64 << 10  # bytes of heads, trailers and chunk sizes without a byte of body
 _NO_BODY = (204, 304)  # whatever their Content-Length says
@@ -17,8 +17,8 @@ class ResponseReader:
     bodies are not copied through the parser. Heads may be 64 KiB long.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
+    def __init__(self, where: Where) -> None:
+        self._where = where
         self._parser = HttpResponseParser(self)
         self.begin(head_only=False, max_body=0)
 
@@ -74,18 +74,18 @@ class ResponseReader:
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
-            raise bad_response(self._endpoint, "it switched protocols unasked") from None
+            raise bad_response(self._where, "it switched protocols unasked") from None
         except HttpParserError as exc:
             self.persistent = False
             if not self._complete:
-                raise bad_response(self._endpoint, f"it is not HTTP: {exc}") from exc
+                raise bad_response(self._where, f"it is not HTTP: {exc}") from exc
         if self._refusal is not None:
             raise self._refusal
         if self._complete:
             if self._without_body():
                 self._parser = HttpResponseParser(self)  # the old one may wait for a body
         elif self._silence > _MAX_SILENCE:
-            raise bad_response(self._endpoint, f"more than {_MAX_SILENCE} bytes of headers")
+            raise bad_response(self._where, f"more than {_MAX_SILENCE} bytes of headers")
 
     def _without_body(self) -> bool:
         return self._head_only or self._status in _NO_BODY
@@ -128,4 +128,4 @@ class ResponseReader:
 
     def _limit(self, size: int) -> None:
         if size > self._max_body:
-            self._refusal = too_large(self._endpoint, self._max_body)
+            self._refusal = too_large(self._where, self._max_body)

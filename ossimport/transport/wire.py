@@ -17,8 +17,13 @@ class Endpoint(NamedTuple):
     host: str
     port: int
 
+    @property
+    def authority(self) -> str:
+        """Host and port, as in a URL."""
+        return f"{_bracketed(self.host)}:{self.port}"
+
     def __str__(self) -> str:
-        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
+        return f"{self.scheme}://{self.authority}"
 
 
 class Response(NamedTuple):

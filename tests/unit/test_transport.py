@@ -19,7 +19,9 @@ from cryptography.x509.oid import NameOID
 from ossimport.errors import Transient
 from ossimport.throttle import LocalCell, bandwidth, slice_size
 from ossimport.transport import Endpoint, Transport
+from ossimport.transport.addresses import Addresses, resolve
 from ossimport.transport.connection import Connection
+from ossimport.transport.dialing import Dialer
 from ossimport.transport.pool import Pool
 from tests.servers.raw_http import LOOPS, Peer, RawServer, run_on
 
@@ -171,9 +173,14 @@ def test_a_turn_that_comes_together_with_a_cancellation_is_passed_on(run: Runner
         pool = Pool(
             server.endpoint,
             size=1,
-            connect_timeout=5.0,
-            tls=None,
-            make=lambda e: Connection(e, pace=None, step=1 << 20, on_lost=lambda _: lost.set()),
+            dialer=Dialer(
+                server.endpoint,
+                addresses=Addresses("127.0.0.1", server.endpoint.port, resolve=resolve, start=0.0),
+                proxy=None,
+                tls=None,
+                timeout=5.0,
+                make=lambda w: Connection(w, pace=None, step=1 << 20, on_lost=lambda _: lost.set()),
+            ),
             on_made=lambda _: None,
         )
         connection = await pool.take()
