@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ossimport.crc64 import crc64
 from ossimport.dest.base import OSS_LIMITS, Body, Destination, Limits, Stored, StoredPart
-from ossimport.dest.wire import encode_headers, encode_key
+from ossimport.dest.wire import check_key, encode_headers
 from ossimport.errors import Permanent
 from ossimport.model import ObjectInfo
 
@@ -44,13 +44,13 @@ class MemoryDestination:
 
     async def stat(self, key: str) -> ObjectInfo | None:
         """Describe the object, CRC64 included; None if there is none."""
-        encode_key(key, self.limits, "stat")
+        check_key(key, self.limits, "stat")
         found = self.objects.get(key)
         return found.info if found else None
 
     async def put(self, key: str, body: Body, headers: Mapping[str, str]) -> Stored:
         """Write a whole object."""
-        encode_key(key, self.limits, "put")
+        check_key(key, self.limits, "put")
         wire = encode_headers(headers, "put", key)
         if len(body) > self.limits.max_put_size:
             raise _refused("EntityTooLarge", "put", key)
@@ -58,7 +58,7 @@ class MemoryDestination:
 
     async def start_upload(self, key: str, headers: Mapping[str, str]) -> str:
         """Begin a multipart upload and return its id."""
-        encode_key(key, self.limits, "start_upload")
+        check_key(key, self.limits, "start_upload")
         wire = encode_headers(headers, "start_upload", key)
         upload_id = f"upload-{next(self._ids)}"
         self._uploads[upload_id] = _MemoryUpload(key, wire, {})
@@ -98,7 +98,7 @@ class MemoryDestination:
 
     async def abort_upload(self, key: str, upload_id: str) -> None:
         """Drop the upload and its parts."""
-        encode_key(key, self.limits, "abort_upload")
+        check_key(key, self.limits, "abort_upload")
         self._uploads.pop(upload_id, None)
 
     async def close(self) -> None:
@@ -112,7 +112,7 @@ class MemoryDestination:
         return [self.objects[key].info._replace(crc64=None) for key in islice(keys, limit)]
 
     def _upload(self, key: str, upload_id: str, op: str) -> _MemoryUpload:
-        encode_key(key, self.limits, op)
+        check_key(key, self.limits, op)
         upload = self._uploads.get(upload_id)
         if upload is None or upload.key != key:
             raise _refused("NoSuchUpload", op, key)

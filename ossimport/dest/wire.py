@@ -14,8 +14,8 @@ _META = "x-oss-meta-"
 _META_SAFE = " !#$&'()*+,/:;<=>?@[]^`{|}~"  # stays as it is in a percent-encoded value
 
 
-def encode_key(key: str, limits: Limits, op: str) -> bytes:
-    """Return the UTF-8 form of a key that can be sent, else raise Permanent(code="InvalidKey").
+def check_key(key: str, limits: Limits, op: str) -> None:
+    """Raise Permanent(code="InvalidKey") for a key that the service could not store.
 
     `.` and `..` would be resolved on the way, and the request would address the bucket itself.
     """
@@ -31,7 +31,7 @@ def encode_key(key: str, limits: Limits, op: str) -> bytes:
         elif len(encoded) > limits.max_key_bytes:
             problem = f"has {len(encoded)} bytes; {limits.max_key_bytes} are allowed"
         else:
-            return encoded
+            return
     message = f"{op}: the object name {key!r} {problem}. Cure: rename it at the source"
     raise Permanent(message, code="InvalidKey", op=op, key=key)
 

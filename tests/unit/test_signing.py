@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oss2.credentials import StaticCredentialsProvider
 from oss2.http import Request
 
-from ossimport.dest.signing import SignerV4, encode_path, encode_query
+from ossimport.oss.signing import SignerV4, encode_path, encode_query
 
 SECRET = "made-up-secret"
 

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from ossimport.dest.oss_errors import read_refusal, translate
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
+from ossimport.oss.refusals import DESTINATION, SOURCE, Role, read_refusal, translate
 
 
 def error_xml(code: str, extra: str = "") -> bytes:
@@ -16,9 +16,11 @@ def error_xml(code: str, extra: str = "") -> bytes:
     ).encode()
 
 
-def refuse(status: int, code: str, op: str = "put", extra: str = "") -> StorageError:
+def refuse(
+    status: int, code: str, op: str = "put", extra: str = "", role: Role = DESTINATION
+) -> StorageError:
     refusal = read_refusal(status, {}, error_xml(code, extra))
-    return translate(refusal, op=op, bucket="bucket", key="" if op == "check" else "a/b")
+    return translate(refusal, role, op=op, bucket="bucket", key="" if op == "check" else "a/b")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,36 @@ def test_a_bucket_of_another_region_stops_the_job_and_names_its_endpoint() -> No
     assert "set destDomain to oss-cn-beijing.aliyuncs.com" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "op", "cure"),
+    [
+        (403, "InvalidAccessKeyId", "read", "srcAccessKey and srcSecretKey"),
+        (403, "SignatureDoesNotMatch", "read", "srcRegion"),
+        (403, "SecurityTokenExpired", "read", "srcSecurityToken"),
+        (404, "NoSuchBucket", "scan", "srcBucket"),
+        (403, "SecondLevelDomainForbidden", "scan", "srcDomain"),
+        (307, "TemporaryRedirect", "read", "srcDomain"),
+        (403, "AccessDenied", "scan", "oss:ListObjects"),
+        (403, "AccessDenied", "read", "oss:GetObject"),
+    ],
+)
+def test_a_cure_names_the_keys_of_the_end_that_was_refused(
+    status: int, code: str, op: str, cure: str
+) -> None:
+    text = str(refuse(status, code, op, role=SOURCE))
+    assert cure in text
+    assert "dest" not in text
+    other = str(refuse(status, code, op))
+    assert "src" not in other
+
+
+def test_no_text_of_the_service_is_taken_for_a_placeholder() -> None:
+    for endpoint in ("{role}", "{0}", "a b"):
+        error = refuse(403, "AccessDenied", "read", f"<Endpoint>{endpoint}</Endpoint>")
+        assert isinstance(error, Permanent)
+    assert "{odd}" in str(refuse(400, "{odd}", "read"))
+
+
 def test_the_error_tells_an_operator_what_where_and_what_to_quote() -> None:
     error = refuse(403, "AccessDenied")
     assert (error.op, error.key, error.request_id) == ("put", "a/b", "5C3D")
@@ -144,7 +176,9 @@ def test_an_answer_without_a_code_is_judged_by_its_status(
     status: int, kind: type[StorageError], code: str
 ) -> None:
     for body in (b"", b"<html>proxy \xff error</html>", b"<Error><Code>cut o"):
-        error = translate(read_refusal(status, {}, body), op="put", bucket="b", key="k")
+        error = translate(
+            read_refusal(status, {}, body), DESTINATION, op="put", bucket="b", key="k"
+        )
         assert type(error) is kind
         assert error.code == code
 
@@ -152,14 +186,14 @@ def test_an_answer_without_a_code_is_judged_by_its_status(
 @pytest.mark.parametrize(("wish", "seconds"), [("7", 7.0), ("", 0.0), ("soon", 0.0), ("²", 0.0)])
 def test_retry_after_is_handed_on(wish: str, seconds: float) -> None:
     refusal = read_refusal(503, {"retry-after": wish}, error_xml("ServiceUnavailable"))
-    error = translate(refusal, op="put", bucket="b", key="k")
+    error = translate(refusal, DESTINATION, op="put", bucket="b", key="k")
     assert isinstance(error, Transient)
     assert error.retry_after == seconds
 
 
 def test_a_message_is_one_line_of_bounded_length() -> None:
     body = error_xml("Odd").replace(b"Words", b"a\n\x1b[31m&lt;b&gt;" + b"c" * 5000)
-    error = translate(read_refusal(400, {}, body), op="put", bucket="b", key="k")
+    error = translate(read_refusal(400, {}, body), DESTINATION, op="put", bucket="b", key="k")
     assert "\n" not in str(error)
     assert "\x1b" not in str(error)
     assert "a [31m<b>ccc" in str(error)
@@ -175,6 +209,6 @@ def test_a_wrong_region_in_the_signature_names_the_key_to_mend() -> None:
         b"<Error><Code>InvalidArgument</Code><Message>Invalid signing region in Authorization"
         b" header.</Message><EC>0002-00000226</EC></Error>"
     )
-    error = translate(read_refusal(400, {}, body), op="put", bucket="b", key="k")
+    error = translate(read_refusal(400, {}, body), DESTINATION, op="put", bucket="b", key="k")
     assert isinstance(error, Fatal)
     assert "destRegion" in str(error)

@@ -14,19 +14,47 @@ from typing import NamedTuple
 
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 
-BUCKET_OPS = frozenset({"check", "list"})  # what these are refused, every object is refused
+
+class Role(NamedTuple):
+    """Which end of a job is refused something: what the job's keys for it begin with, and what the
+    access key must be allowed to do."""
+
+    name: str
+    object_access: str
+    bucket_access: str
+
+
+SOURCE = Role(
+    "src",
+    "the keys need oss:GetObject on this object; see also the bucket's policy",
+    "the keys need oss:ListObjects on the bucket, and oss:GetObject under srcPrefix; see also the "
+    "bucket's policy",
+)
+DESTINATION = Role(
+    "dest",
+    "the keys need oss:PutObject, oss:AbortMultipartUpload and oss:ListParts on this object; see "
+    "also the bucket's policy",
+    "the keys need oss:ListObjects on the bucket, and oss:PutObject and oss:AbortMultipartUpload "
+    "under destPrefix; see also the bucket's policy",
+)
+
+# What these are refused, every object is refused.
+BUCKET_OPS = frozenset({"check", "list", "scan"})
 _LONGEST_MESSAGE = 300  # characters of the service's own text
-_CHECK_KEYS = "check destAccessKey and destSecretKey of the job"
-_RENEW = "put a new security token in destSecurityToken, with the keys that belong to it"
-_DOMAIN = "set destDomain to the endpoint of the bucket's region, without the bucket's name"
+
+# In a cure, {role} stands for what the job's keys begin with: src or dest.
+_CHECK_KEYS = "check {role}AccessKey and {role}SecretKey of the job"
+_RENEW = "put a new security token in {role}SecurityToken, with the keys that belong to it"
+_DOMAIN = "set {role}Domain to the endpoint of the bucket's region, without the bucket's name"
 
 _FATAL = {
     "InvalidAccessKeyId": _CHECK_KEYS,
-    "SignatureDoesNotMatch": f"{_CHECK_KEYS}, and destRegion if it is set",
+    "SignatureDoesNotMatch": f"{_CHECK_KEYS}, and {{role}}Region if it is set",
     "InvalidSecurityToken": _RENEW,
     "SecurityTokenExpired": _RENEW,
-    "NoSuchBucket": "check destBucket; create the bucket in the region of destDomain",
-    "InvalidBucketName": "check destBucket, and that destDomain does not contain the bucket's name",
+    "NoSuchBucket": "check {role}Bucket, and that {role}Domain is the endpoint of its region",
+    "InvalidBucketName": "check {role}Bucket, and that {role}Domain does not contain the bucket's "
+    "name",
     "SecondLevelDomainForbidden": _DOMAIN,
     "UserDisable": "the account is disabled or in arrears: settle it with the service",
 }
@@ -39,22 +67,19 @@ _TRANSIENT = {
     "QpsLimitExceeded": "lower workerTaskThreadNum, or ask for a higher limit of the account",
 }
 _PERMANENT = {
-    "AccessDenied": "the keys need oss:PutObject, oss:AbortMultipartUpload and oss:ListParts on "
-    "this object; see also the bucket's policy",
     "InvalidObjectName": "rename the object at the source",
     "InvalidObjectState": "the object is archived: restore it, then retry",
     "FileAlreadyExists": "the bucket forbids overwriting; see its retention policy",
     "FileImmutable": "a retention policy of the bucket protects the object",
     "EntityTooLarge": "lower multipartUploadThreshold",
     "EntityTooSmall": "raise multipartUploadPartSize to 100k or more",
+    "SymlinkTargetNotExist": "the object is a symbolic link whose target is gone: remove one or "
+    "restore the other, then retry",
 }
 _FATAL_EC = {  # of InvalidArgument, which by itself says too little
-    "0002-00000226": "check destRegion and destDomain: both must name the bucket's region",
+    "0002-00000226": "check {role}Region and {role}Domain: both must name the bucket's region",
 }
-_BUCKET_ACCESS = (
-    "the keys need oss:ListObjects on the bucket, and oss:PutObject and oss:AbortMultipartUpload "
-    "under destPrefix; see also the bucket's policy"
-)
+_HOST = re.compile(r"[A-Za-z0-9.-]+")
 _PASSING_STATUS = frozenset({401, 408, 429})  # besides 5xx; as OSS's own SDK of 2023 retries
 
 
@@ -90,10 +115,10 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusa
     )
 
 
-def translate(refusal: Refusal, *, op: str, bucket: str, key: str) -> StorageError:
+def translate(refusal: Refusal, role: Role, *, op: str, bucket: str, key: str) -> StorageError:
     """Say what a refusal means: for this object, for the whole job, or for the moment only."""
     code = refusal.code or _code_of_status(refusal.status)
-    kind, cure = _disposition(refusal, code, op)
+    kind, cure = _disposition(refusal, code, op, role)
     said = f"HTTP {refusal.status} {code}"
     if refusal.message:
         said = f"{said}: {refusal.message.rstrip('.')}"
@@ -102,25 +127,27 @@ def translate(refusal: Refusal, *, op: str, bucket: str, key: str) -> StorageErr
     where = f"{op} of {key!r} in bucket {bucket!r}" if key else f"{op} of bucket {bucket!r}"
     message = f"{where}: {said}" + (f" ({quoted})" if quoted else "")
     if cure:
-        message = f"{message}. Cure: {cure}"
+        message = f"{message}. Cure: {cure.format(role=role.name)}"
     error = kind(message, code=code, op=op, key=key, request_id=refusal.request_id)
     if isinstance(error, Transient):
         error.retry_after = refusal.retry_after
     return error
 
 
-def _disposition(refusal: Refusal, code: str, op: str) -> tuple[type[StorageError], str]:
+def _disposition(
+    refusal: Refusal, code: str, op: str, role: Role
+) -> tuple[type[StorageError], str]:
     if fatal := _FATAL.get(code) or _FATAL_EC.get(refusal.ec):
         return Fatal, fatal
-    if refusal.endpoint:
-        return Fatal, f"set destDomain to {refusal.endpoint}, where the bucket is"
+    if _HOST.fullmatch(refusal.endpoint):
+        return Fatal, f"set {{role}}Domain to {refusal.endpoint}, where the bucket is"
     if code in _TRANSIENT or refusal.status in _PASSING_STATUS or refusal.status >= 500:
         return Transient, _TRANSIENT.get(code, "")
     if 300 <= refusal.status < 400:
         return Fatal, f"what answers is not OSS, or not the right endpoint: {_DOMAIN}"
     if op in BUCKET_OPS:
-        return Fatal, _BUCKET_ACCESS if code == "AccessDenied" else ""
-    return Permanent, _PERMANENT.get(code, "")
+        return Fatal, role.bucket_access if code == "AccessDenied" else ""
+    return Permanent, role.object_access if code == "AccessDenied" else _PERMANENT.get(code, "")
 
 
 def _code_of_status(status: int) -> str:

@@ -1,0 +1,147 @@
+"""Signed requests to one bucket of OSS, over our own transport."""
+
+import ipaddress
+import re
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+from urllib.parse import quote
+
+from ossimport.errors import Fatal, StorageError, Transient
+from ossimport.listing import NotAListing, Page, parse_page
+from ossimport.oss.refusals import Role, read_refusal, translate
+from ossimport.oss.signing import SignerV4, encode_query
+from ossimport.transport import Endpoint, Response, Transport
+from ossimport.transport.faults import bad_response
+from ossimport.transport.wire import Body
+
+LARGEST_PAGE = 1000  # objects that one listing request may ask for
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_MAX_BODY = 64 << 20
+_MISREAD = frozenset({"/", "."})
+_DOTS = {".": "%2E", "..": "%2E%2E"}
+
+
+class Access(NamedTuple):
+    """Where a bucket is, and who asks."""
+
+    endpoint: Endpoint  # of the region, without the bucket
+    bucket: str
+    region: str
+    access_key: str
+    secret_key: str
+    security_token: str = ""
+
+    @property
+    def path_style(self) -> bool:
+        """The bucket is in the path, because the host is an IP address or `localhost`."""
+        try:
+            ipaddress.ip_address(self.endpoint.host)
+        except ValueError:
+            return self.endpoint.host == "localhost"
+        return True
+
+    def __repr__(self) -> str:
+        return f"Access({self.endpoint}, {self.bucket})"
+
+
+class OssBucket:
+    """One bucket, for one event loop."""
+
+    def __init__(
+        self,
+        access: Access,
+        transport: Transport,
+        role: Role,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Raises Fatal for a bucket name that OSS cannot have."""
+        name = access.bucket
+        if not _NAME.fullmatch(name):
+            message = f"{name!r} is not a bucket name. Cure: check {role.name}Bucket"
+            raise Fatal(message, code="InvalidBucketName", op="open")
+        self.name = name
+        self.role = role
+        self._root = f"/{name}/"
+        self._target_root = self._root if access.path_style else "/"
+        self.endpoint = access.endpoint
+        if not access.path_style:
+            self.endpoint = access.endpoint._replace(host=f"{name}.{access.endpoint.host}")
+        self._transport = transport
+        self._clock = clock
+        self._signer = SignerV4(
+            access.access_key, access.secret_key, access.region, access.security_token
+        )
+
+    async def send(
+        self,
+        method: str,
+        op: str,
+        key: str,
+        *,
+        query: str = "",
+        headers: Mapping[str, str] = _NO_HEADERS,
+        body: Body = b"",
+        max_body: int = _MAX_BODY,
+    ) -> Response:
+        """Send a request; return its answer, whatever the status.
+
+        An empty `key` is the bucket itself; any other is sent as it is, whether or not OSS can have
+        it. `query` is by `encode_query`; `headers` are as `SignerV4.sign` wants them.
+        """
+        path = quote(key, errors="surrogateescape")
+        signed = self._signer.sign(method, self._root + path, query, headers, self._clock())
+        if "/." in path or "//" in path or path[:1] in _MISREAD:
+            # Or a proxy would tidy the path up, and another object would be asked for.
+            path = _DOTS.get(path) or path.replace("/", "%2F")
+        target = f"{self._target_root}{path}?{query}" if query else self._target_root + path
+        try:
+            return await self._transport.request(
+                self.endpoint, method, target, signed, body, max_body=max_body
+            )
+        except StorageError as exc:
+            exc.op, exc.key = op, key
+            raise
+
+    async def page(self, op: str, prefix: str, after: str, limit: int) -> Page:
+        """The first objects, `limit` at most, behind the key `after`. OSS: ListObjectsV2.
+
+        Raises Transient(code="BadResponse") for what is no listing.
+        """
+        params = {"prefix": prefix, "max-keys": str(limit), "encoding-type": "url"}
+        page = await self._list(op, params | {"list-type": "2", "start-after": after})
+        if page.truncated and not page.objects:
+            # Version 2 goes on by a token that nobody can compare; version 1 names a key.
+            page = await self._list(op, params | {"marker": after})
+        return page
+
+    async def _list(self, op: str, params: dict[str, str]) -> Page:
+        query = encode_query({name: value for name, value in params.items() if value})
+        response = await self.send("GET", op, "", query=query)
+        self.expect_success(response, op, "")
+        try:
+            return parse_page(response.body)
+        except NotAListing as exc:
+            raise self.not_oss(op, "") from exc
+
+    def expect_success(self, response: Response, op: str, key: str) -> None:
+        """Raise what a refusal means."""
+        if response.status // 100 != 2:
+            raise self.refused(response.status, response.headers, response.body, op, key)
+
+    def refused(
+        self, status: int, headers: Mapping[str, str], body: bytes, op: str, key: str
+    ) -> StorageError:
+        """What an answer that is not a success means. Names of headers are in lower case."""
+        refusal = read_refusal(status, headers, body)
+        return translate(refusal, self.role, op=op, bucket=self.name, key=key)
+
+    def not_oss(self, op: str, key: str) -> Transient:
+        """An answer that OSS would not give."""
+        what = f"the answer is not one of OSS. Cure: check {self.role.name}Domain"
+        fault = bad_response(self.endpoint, what)
+        fault.op, fault.key = op, key
+        return fault
