@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
@@ -10,7 +11,7 @@ from ossimport.content_type import content_type
 from ossimport.crc64 import crc64
 from ossimport.dest.base import Body, Destination, Stored
 from ossimport.errors import Transient
-from ossimport.model import ObjectInfo, Proof, Upload
+from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
 from ossimport.patience import Counting, End, Patience
 from ossimport.sources.base import Checksum, Payload, Source
 
@@ -62,7 +63,7 @@ class Ends(NamedTuple):
 class Copying:
     """One object on its way: what is copied now, and how often we had to ask again."""
 
-    __slots__ = ("info", "may_skip", "retries", "save", "upload")
+    __slots__ = ("began", "info", "may_skip", "retries", "save", "upload")
 
     def __init__(self, info: ObjectInfo, upload: Upload | None, save: SaveUpload) -> None:
         self.info = info  # the version that is being copied; a newer one replaces it
@@ -70,6 +71,30 @@ class Copying:
         self.save = save
         self.may_skip = False
         self.retries = 0
+        self.began = time.monotonic()
+
+    def ended(
+        self,
+        outcome: Outcome,
+        proof: Proof = Proof.NONE,
+        crc64: int | None = None,
+        *,
+        code: str = "",
+        message: str = "",
+        request_id: str = "",
+    ) -> CopyResult:
+        """How the copy of the present version ended, now."""
+        return CopyResult(
+            outcome,
+            self.info.size,
+            proof,
+            crc64,
+            code,
+            message,
+            request_id,
+            1 + self.retries,
+            time.monotonic() - self.began,
+        )
 
 
 def headers_for(policy: CopyPolicy, key: str, payload: Payload) -> dict[str, str]:

@@ -6,7 +6,6 @@ there. `Budget` bounds the bytes so held, whatever the sizes and numbers of the 
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from ossimport import naming
@@ -80,17 +79,15 @@ class CopyEngine:
         harmless: an object is written whole or not at all. `begun_before`: an earlier attempt may
         have left something at the destination that was not verified, so nothing is skipped.
         """
-        started = time.monotonic()
         it = Copying(upload.source if upload else info, upload, save)
         it.may_skip = self.policy.skip_existing and not begun_before
         try:
-            result = await self._follow_changes(it)
+            return await self._follow_changes(it)
         except Permanent as exc:
             outcome = Outcome.VANISHED if exc.code == "NotFound" else Outcome.FAILED
-            result = _ended(outcome, it.info, exc)
+            return _failed(it, outcome, exc)
         except Transient as exc:
-            result = _ended(Outcome.FAILED, it.info, exc)
-        return result._replace(seconds=time.monotonic() - started, attempts=1 + it.retries)
+            return _failed(it, Outcome.FAILED, exc)
 
     async def _follow_changes(self, it: Copying) -> CopyResult:
         """Copy the version that is there now, as often as the source changes under our hands."""
@@ -119,7 +116,7 @@ class CopyEngine:
                 key=key,
             )
         if it.may_skip and await self._is_there(it, key):
-            return CopyResult(Outcome.SKIPPED, info.size)
+            return it.ended(Outcome.SKIPPED)
         if info.size > self.policy.multipart_threshold:
             return await self._parts.copy(it, key)
         if it.upload is not None:
@@ -156,7 +153,7 @@ class CopyEngine:
         finally:
             self.ends.budget.give(size)
         proof = proof_of(stored, payload.checksum)
-        return CopyResult(Outcome.COPIED, size, proof, crc, request_id=stored.request_id)
+        return it.ended(Outcome.COPIED, proof, crc, request_id=stored.request_id)
 
     async def _read_whole(self, info: ObjectInfo) -> tuple[Payload, int, dict[str, str]]:
         """The object, its CRC64, and the headers it will be stored with."""
@@ -171,7 +168,5 @@ class CopyEngine:
         return payload, crc, headers
 
 
-def _ended(outcome: Outcome, info: ObjectInfo, exc: StorageError) -> CopyResult:
-    return CopyResult(
-        outcome, info.size, code=exc.code, message=str(exc), request_id=exc.request_id
-    )
+def _failed(it: Copying, outcome: Outcome, exc: StorageError) -> CopyResult:
+    return it.ended(outcome, code=exc.code, message=str(exc), request_id=exc.request_id)

@@ -90,6 +90,9 @@ class TaskState(StrEnum):
 class Outcome(StrEnum):
     """What became of an object."""
 
+    # An enum's own is in Python, and millions of objects are looked up by this.
+    __hash__ = str.__hash__
+
     COPIED = "copied"
     SKIPPED = "skipped"  # the destination has it already
     FAILED = "failed"
@@ -99,6 +102,8 @@ class Outcome(StrEnum):
 
 class Proof(StrEnum):
     """How well we know that the destination holds the source's bytes."""
+
+    __hash__ = str.__hash__  # as for Outcome
 
     NONE = "0"
     SIZE = "1"

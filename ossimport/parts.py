@@ -62,7 +62,7 @@ class PartsCopy:
         it.upload = None
         await it.save(None)
         proof = proof_of(stored, None)
-        return CopyResult(Outcome.COPIED, it.info.size, proof, crc, request_id=stored.request_id)
+        return it.ended(Outcome.COPIED, proof, crc, request_id=stored.request_id)
 
     async def _open_upload(self, it: Copying, key: str) -> Upload:
         """Go on with the upload if it holds parts of this very version, else begin a new one."""

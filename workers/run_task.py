@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import zstandard
@@ -36,6 +36,22 @@ LEASE_S = 30.0
 FLUSH_INTERVAL_S = 0.5
 FLUSH_OBJECTS = 1000
 DRAIN_S = 8.0  # how long objects in flight may still finish after the order to stop
+
+
+def _sums(
+    objects_of: Sequence[int], bytes_of: Sequence[int]
+) -> tuple[Counter[Outcome], Counter[Outcome], Counter[Proof]]:
+    """Objects and bytes by outcome, and objects by proof, out of what was counted by mark."""
+    objects: Counter[Outcome] = Counter()
+    bytes_: Counter[Outcome] = Counter()
+    proof: Counter[Proof] = Counter()
+    for mark in Mark:
+        if mark.outcome is not None:
+            objects[mark.outcome] += objects_of[mark]
+            bytes_[mark.outcome] += bytes_of[mark]
+        if mark.proof is not None:
+            proof[mark.proof] += objects_of[mark]
+    return objects, bytes_, proof
 
 
 def _raise_first(done: set[asyncio.Task[None]]) -> None:
@@ -185,9 +201,8 @@ class TaskRun:
     # -- writing down ----------------------------------------------------------------------------
 
     def _reset_notes(self) -> None:
-        self._noted_objects: Counter[Outcome] = Counter()
-        self._noted_bytes: Counter[Outcome] = Counter()
-        self._noted_proof: Counter[Proof] = Counter()
+        self._objects_of = [0] * len(Mark)  # by mark
+        self._bytes_of = [0] * len(Mark)
         self._lines: list[str] = []
 
     def _note(self, index: int, result: CopyResult) -> None:
@@ -201,14 +216,10 @@ class TaskRun:
         if len(self._lines) >= FLUSH_OBJECTS:
             self._flush_wanted.set()
 
-    def _count(self, mark: Mark, size: int, sign: int) -> None:
-        outcome, proof = mark.outcome, mark.proof
-        if outcome is not None:
-            self._noted_objects[outcome] += sign
-            self._noted_bytes[outcome] += sign * size
-            self._bytes_done += sign * size
-        if proof is not None:
-            self._noted_proof[proof] += sign
+    def _count(self, mark: int, size: int, sign: int) -> None:
+        self._objects_of[mark] += sign
+        self._bytes_of[mark] += sign * size
+        self._bytes_done += sign * size
 
     async def _keep_flushing(self) -> None:
         while True:
@@ -222,12 +233,13 @@ class TaskRun:
             if not self._lines and not self._engine.moving:
                 return
             text = "".join(self._lines).encode()
+            objects, bytes_, proof = _sums(self._objects_of, self._bytes_of)
             flush = Flush(
                 number=self._flushes + 1,
                 marks=bytes(self._marks),
-                objects=dict(self._noted_objects),
-                bytes_=dict(self._noted_bytes),
-                proof=dict(self._noted_proof),
+                objects=objects,
+                bytes_=bytes_,
+                proof=proof,
                 log=zstandard.compress(text, 1),
                 log_size=len(text),
                 moving=self._engine.moving,
@@ -328,7 +340,7 @@ class TaskRun:
     def _take_back(self, index: int) -> None:
         """Undo an outcome that turned out not to be true."""
         info = self._objects[index]
-        self._count(Mark(self._marks[index]), info.size, -1)
+        self._count(self._marks[index], info.size, -1)
         self._marks[index] = Mark.LEFT
         self._lines.append(auditlog.format_check_failed(index, info.key, time.time()))
 

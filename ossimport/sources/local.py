@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 SMALL = 1 << 20  # bytes that are read on the event loop while the disk is quick
 SLOW_S = 0.002  # seconds per small read from which on a thread is worth its cost
+# One read says no more than this: it may have been another process's turn, not the disk's fault.
+LONGEST_S = 4 * SLOW_S
 PATIENCE = 50  # of the event loop's time, one part in so many is spent on trying a slow disk again
 THREADS = 64  # at most, started when there is work: on a mount far away most of them wait
 
@@ -115,7 +117,7 @@ class LocalSource:
         began = time.perf_counter()
         body = self._read(info, offset, length)
         now = time.perf_counter()
-        self._pace_s += (now - began - self._pace_s) / 16
+        self._pace_s += (min(now - began, LONGEST_S) - self._pace_s) / 16
         if self._pace_s > SLOW_S:
             self._pace_s = SLOW_S
             self._try_again = now + PATIENCE * (now - began)
