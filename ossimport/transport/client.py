@@ -2,15 +2,19 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from ossimport.errors import Transient
 from ossimport.throttle import Pace
 from ossimport.transport.addresses import Addresses, Resolve, resolve
 from ossimport.transport.connection import Connection
 from ossimport.transport.deadlines import Limits, Watch
 from ossimport.transport.dialing import Dialer
 from ossimport.transport.faults import Stale, closed, proxy_refused
+from ossimport.transport.inflight import InFlight
+from ossimport.transport.outgoing import Outgoing
 from ossimport.transport.pool import Pool
 from ossimport.transport.proxy import Proxies
 from ossimport.transport.tls import ResumingContext
@@ -31,6 +35,7 @@ class Transport:
         self,
         *,
         max_connections: int = 64,
+        first_connections: int = 60,
         connect_timeout: float = 10.0,
         idle_timeout: float = 60.0,
         total_timeout: float = 0.0,
@@ -46,7 +51,8 @@ class Transport:
     ) -> None:
         """Set the limits; nothing is opened yet. Times are in seconds, 0 means no limit.
 
-        `max_connections` is per endpoint; who finds none free waits, first come first served.
+        `max_connections` is per endpoint; how many of them are used at a time is found by trying,
+        from `first_connections` on. Who finds none free waits, first come first served.
         `idle_timeout` ends a request when no byte moves either way for so long, `min_speed` (bytes
         per second) when a transfer is slower on average over that time, `total_timeout` when it
         takes longer in all. `keep_alive` closes connections unused for so long, and `max_age`, give
@@ -57,6 +63,7 @@ class Transport:
         bytes. `jitter` gives numbers in [0, 1).
         """
         self._max_connections = max_connections
+        self._first_connections = first_connections
         self._connect_timeout = connect_timeout
         self._limits = Limits(idle_timeout, total_timeout, min_speed, keep_alive)
         self._max_age = max_age
@@ -68,6 +75,7 @@ class Transport:
         self._pace_slice = pace_slice
         self._tls: ResumingContext | None = None
         self._pools: dict[Endpoint, Pool] = {}
+        self._outgoing = Outgoing()
         self._watches: dict[Connection, Watch] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -105,6 +113,7 @@ class Transport:
             target, headers = f"http://{pool.host}{target}", {**headers, **proxy.headers}
         head = encode_head(pool.host, method, target, headers, len(body))
         connection = await pool.take()
+        began = time.monotonic()
         try:
             try:
                 response = await connection.exchange(method, head, body, max_body)
@@ -112,11 +121,19 @@ class Transport:
                 connection.abort()
                 connection = await pool.connect()
                 response = await connection.exchange(method, head, body, max_body)
+            pool.answered(began, response.status, len(body) + len(response.body))
+        except Transient as exc:
+            pool.failed(began, exc)
+            raise
         finally:
             pool.give_back(connection)
         if proxy is not None and response.status == 407:
             raise proxy_refused(f"{endpoint} through the proxy {proxy}", 407)
         return response
+
+    def in_flight(self) -> dict[Endpoint, tuple[int, int]]:
+        """Per endpoint, how many requests are in flight and how many may be, as found so far."""
+        return {endpoint: pool.in_flight for endpoint, pool in self._pools.items()}
 
     async def close(self) -> None:
         """Close all connections, and end the requests under way with Transient. Idempotent."""
@@ -151,7 +168,10 @@ class Transport:
             timeout=self._connect_timeout,
             make=partial(self._make, endpoint.scheme),
         )
-        pool = Pool(endpoint, size=self._max_connections, dialer=dialer, on_made=self._made)
+        flow = InFlight(
+            self._max_connections, self._first_connections, time.monotonic(), str(endpoint)
+        )
+        pool = Pool(endpoint, flow=flow, dialer=dialer, on_made=self._made)
         self._pools[endpoint] = pool
         return pool
 
@@ -159,7 +179,9 @@ class Transport:
         step = _TLS_SLICE if scheme == "https" else _SLICE
         if self._pace is not None:
             step = self._pace_slice
-        return Connection(where, pace=self._pace, step=step, on_lost=self._lost)
+        return Connection(
+            where, pace=self._pace, step=step, outgoing=self._outgoing, on_lost=self._lost
+        )
 
     def _made(self, connection: Connection) -> None:
         if self._closed:

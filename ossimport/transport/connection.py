@@ -12,6 +12,7 @@ from typing import cast
 from ossimport.errors import StorageError
 from ossimport.throttle import Pace
 from ossimport.transport.faults import Stale, Where, bad_response, exchange_fault
+from ossimport.transport.outgoing import Outgoing
 from ossimport.transport.reader import ResponseReader
 from ossimport.transport.wire import Body, Response
 
@@ -38,9 +39,13 @@ class Connection(asyncio.Protocol):
         *,
         pace: Pace | None,
         step: int,
+        outgoing: Outgoing,
         on_lost: Callable[["Connection"], None],
     ) -> None:
-        """A body larger than `step` bytes goes out in slices, each but the first at `pace`."""
+        """A body larger than `step` bytes goes out in slices, each but the first at `pace`.
+
+        Small requests go out together with those of other connections, through `outgoing`.
+        """
         self.where = where
         self.reusable = False
         self.aged = False
@@ -48,6 +53,7 @@ class Connection(asyncio.Protocol):
         self.exchanges = 0
         self._pace = pace
         self._step = step
+        self._outgoing = outgoing
         self._on_lost = on_lost
         self._reader = ResponseReader(where)
         self._handed = 0  # bytes of a large request given to the event loop so far
@@ -67,7 +73,7 @@ class Connection(asyncio.Protocol):
         self._handed = self._unsent = 0
         size = len(body)
         if size <= _JOIN and size <= self._step:
-            self._transport.write(head + body if size else head)
+            self._outgoing.write(self._transport, head + body if size else head)
         else:
             await self._send(waiter, head, memoryview(body))
         return await waiter

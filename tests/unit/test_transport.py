@@ -22,6 +22,8 @@ from ossimport.transport import Endpoint, Transport
 from ossimport.transport.addresses import Addresses, resolve
 from ossimport.transport.connection import Connection
 from ossimport.transport.dialing import Dialer
+from ossimport.transport.outgoing import Outgoing
+from ossimport.transport.inflight import InFlight
 from ossimport.transport.pool import Pool
 from tests.servers.raw_http import LOOPS, Peer, RawServer, run_on
 
@@ -172,14 +174,16 @@ def test_a_turn_that_comes_together_with_a_cancellation_is_passed_on(run: Runner
         lost = asyncio.Event()
         pool = Pool(
             server.endpoint,
-            size=1,
+            flow=InFlight(1, 1, 0.0),
             dialer=Dialer(
                 server.endpoint,
                 addresses=Addresses("127.0.0.1", server.endpoint.port, resolve=resolve, start=0.0),
                 proxy=None,
                 tls=None,
                 timeout=5.0,
-                make=lambda w: Connection(w, pace=None, step=1 << 20, on_lost=lambda _: lost.set()),
+                make=lambda w: Connection(
+                    w, pace=None, step=1 << 20, outgoing=Outgoing(), on_lost=lambda _: lost.set()
+                ),
             ),
             on_made=lambda _: None,
         )

@@ -4,6 +4,7 @@ from ossimport.errors import StorageError
 from ossimport.transport import Endpoint
 from ossimport.transport.connection import Connection
 from ossimport.transport.deadlines import Limits, Watch
+from ossimport.transport.outgoing import Outgoing
 
 LIMITS = Limits(idle=10, total=100, min_speed=50, keep_alive=30)
 
@@ -12,7 +13,13 @@ class Scripted(Connection):
     """A connection without a socket whose progress the test sets."""
 
     def __init__(self) -> None:
-        super().__init__(Endpoint("http", "h", 80), pace=None, step=1 << 20, on_lost=lambda _: None)
+        super().__init__(
+            Endpoint("http", "h", 80),
+            pace=None,
+            step=1 << 20,
+            outgoing=Outgoing(),
+            on_lost=lambda _: None,
+        )
         self.moved = 0
         self.thinking = False
         self.error: StorageError | None = None
@@ -91,6 +98,21 @@ def test_an_unused_connection_is_closed_after_its_time() -> None:
     assert looked_at(connection, 50) == 31
     assert connection.aborted
     assert connection.error is None
+
+
+def test_a_connection_of_a_certain_age_is_not_used_again() -> None:
+    connection = Scripted()
+    watch = Watch(connection, 0.0, aged_at=20.0)
+    for now in range(1, 40):
+        connection.moved += 1000
+        connection.exchanges += 1
+        watch.look(float(now), LIMITS)
+        assert connection.aged is (now >= 20)
+        assert not connection.aborted
+    assert connection.error is None
+    connection.reusable = True
+    watch.look(41.0, LIMITS)
+    assert connection.aborted
 
 
 def test_every_new_request_starts_its_deadlines_afresh() -> None:
