@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import socket
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import zip_longest
 
@@ -23,12 +24,21 @@ async def resolve(name: str, port: int) -> Sequence[str]:
 class Addresses:
     """Spreads connections over all addresses of a name. For one event loop."""
 
-    def __init__(self, name: str, port: int, *, resolve: Resolve, start: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        port: int,
+        *,
+        resolve: Resolve,
+        start: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`start`, in [0, 1), is where the first turn begins: processes should not begin alike."""
         self._name = name
         self._port = port
         self._resolve = resolve
         self._start = start
+        self._clock = clock
         self._turn = 0
         self._known: list[str] = [name] if _is_address(name) else []
         self._fresh_until = float("inf") if self._known else 0.0
@@ -41,7 +51,7 @@ class Addresses:
         Waits only while no address is known, all callers for one lookup; what is known is used
         while newer addresses are looked up. Raises what the lookup raised.
         """
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         if now >= self._fresh_until and self._lookup is None:
             self._lookup = asyncio.ensure_future(self._resolve(self._name, self._port))
             self._lookup.add_done_callback(self._take)
@@ -58,7 +68,7 @@ class Addresses:
 
     def put_aside(self, address: str) -> None:
         """It does not answer, or too slowly: others come first for a while."""
-        self._aside[address] = asyncio.get_running_loop().time() + _ASIDE_S
+        self._aside[address] = self._clock() + _ASIDE_S
 
     def forget(self) -> None:
         """No address answers: ask for the name again before the next attempt."""
@@ -77,7 +87,7 @@ class Addresses:
         if lookup.exception() is None and lookup.result():
             self._known = _alternating(lookup.result())
         if self._known:  # perhaps still those of the last lookup: better than none
-            self._fresh_until = asyncio.get_running_loop().time() + _FRESH_S
+            self._fresh_until = self._clock() + _FRESH_S
             self._aside = {a: until for a, until in self._aside.items() if a in self._known}
 
 
