@@ -18,6 +18,9 @@ from tests.bench.measure import machine
 CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "small": uploads.small,
     "medium": uploads.medium,
+    "large": uploads.large,
+    "bucket": uploads.bucket,
+    "latency": uploads.latency,
     "tls": uploads.tls,
 }
 

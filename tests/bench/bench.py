@@ -1,16 +1,16 @@
 """What all cases share: sizes, runs, a directory to work in, trees of files, names of buckets."""
 
 import os
-import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
-from tests.bench.cheap_server import CheapServer, cheap_server
+from tests.bench.cheap_server import CheapServer, Held, cheap_server
 from tests.bench.figures import OURS, Table
 from tests.bench.measure import Spent
 
@@ -20,6 +20,18 @@ _OWN_BYTES = 512 * MIB  # of a tree; files beyond are hard links to those before
 
 # Copies the first few objects of a set, or all, into a bucket that is not there yet.
 Copy = Callable[[bool, str], Spent]
+
+
+class Unit(NamedTuple):
+    """What CPU is stated in."""
+
+    name: str
+    scale: float  # seconds per object to this
+
+
+def unit_for(size: int) -> Unit:
+    """Small objects cost by their number, large ones by their bytes."""
+    return Unit("us/object", 1e6) if size < MIB else Unit("s/GB", 1e9 / size)
 
 
 @dataclass
@@ -45,6 +57,10 @@ class Bench:
         """A name that was not used before."""
         return f"{name}{next(self._numbers)}"
 
+    def home(self) -> Path:
+        """A directory for an installation."""
+        return self.directory / self.fresh("installation-")
+
     def log(self) -> Path:
         """A file for a command's output."""
         return self.directory / self.fresh("output-")
@@ -63,60 +79,77 @@ class Bench:
         """Directories with the first few files and with all of them, made on first use."""
         root = self.directory / f"tree-{size}-{few}-{many}"
         if not root.exists():
-            _make_files(root / "first", few, size, root)
-            _make_files(root / "then", many - few, size, root)
+            _make_files(root / "first", few, size)
+            _make_files(root / "then", many - few, size)
         return root / "first", root
 
-    def marginal(
-        self, server: CheapServer, copies: Mapping[str, Copy], few: int, many: int, table: Table
+    def compare(
+        self,
+        server: CheapServer,
+        copies: Mapping[str, Copy],
+        counts: tuple[int, int],
+        size: int,
+        table: Table,
     ) -> Table:
         """Fill `table` with what each client spends per object; return our part in detail.
 
+        `counts` are the objects of `size` bytes in a copy of the first few, and of all.
+
         Clients take turns. What a copy costs in any case, its start among it, is in both of a
-        client's copies and so in neither figure.
+        client's copies, so that their difference is without it.
         """
+        few, many = counts
+        unit = unit_for(size)
         parts = Table(f"{table.name}, in detail", f"{OURS} by process")
         for run in range(self.runs):
             for name, copy in copies.items():
                 self.console.print(f"{table.name}: run {run + 1}, {name}", highlight=False)
-                small, _ = self._copied(server, copy, "put", all_of_it=False)
-                large, seconds = self._copied(server, copy, "put", all_of_it=True)
-                each = 1e6 / (many - few)
+                small, small_s = self._copied(server, copy, counts, size, all_of_it=False)
+                large, large_s = self._copied(server, copy, counts, size, all_of_it=True)
+                each = unit.scale / (many - few)
                 table.add(
                     name,
                     {
-                        "CPU us/object": (large.cpu - small.cpu) * each,
-                        "whole job, us/object": large.cpu * 1e6 / many,
-                        "objects/s": many / seconds,
+                        f"CPU {unit.name}": (large.cpu - small.cpu) * each,
+                        f"whole job, {unit.name}": large.cpu * unit.scale / many,
+                        "objects/s": (many - few) / (large_s - small_s),
                     },
                 )
                 for part in large.parts:
                     spent = large.parts[part] - small.parts.get(part, 0.0)
-                    parts.add(part, {"CPU us/object": spent * each})
+                    parts.add(part, {f"CPU {unit.name}": spent * each})
         return parts
 
     def _copied(
-        self, server: CheapServer, copy: Copy, kind: str, *, all_of_it: bool
+        self,
+        server: CheapServer,
+        copy: Copy,
+        counts: tuple[int, int],
+        size: int,
+        *,
+        all_of_it: bool,
     ) -> tuple[Spent, float]:
-        """One copy, and the seconds from its first object to its last as the server saw it."""
+        """One copy, and the seconds from its first bytes to its last as the server saw them."""
         bucket = self.fresh("null")
         server.reset()
         spent = copy(all_of_it, bucket)
-        seconds = server.stats().seconds[kind]
-        server.forget(bucket)
-        return spent, seconds
+        stats = server.stats()
+        held = server.forget(bucket)
+        expected = Held(counts[all_of_it], counts[all_of_it] * size)
+        if held != expected:
+            raise RuntimeError(f"the server holds {held}, not {expected}")
+        return spent, max(stats.seconds.get(kind, 0.0) for kind in ("put", "part"))
 
 
-def _make_files(directory: Path, number: int, size: int, root: Path) -> None:
+def _make_files(directory: Path, number: int, size: int) -> None:
     """Make files of random bytes, a thousand per directory; the first _OWN_BYTES of them differ."""
-    generator = random.Random(str(directory.relative_to(root)))
     own: list[Path] = []
     for index in range(number):
         path = directory / f"{index // 1000:05d}" / f"{index % 1000:03d}"
         if index % 1000 == 0:
             path.parent.mkdir(parents=True)
         if len(own) * size < _OWN_BYTES or not own:
-            path.write_bytes(generator.randbytes(size))
+            path.write_bytes(os.urandom(size))
             own.append(path)
         else:
             os.link(own[index % len(own)], path)

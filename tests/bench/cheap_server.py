@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from tests.bench.authority import CA_FILE
@@ -27,6 +27,13 @@ class Stats(NamedTuple):
     seconds: dict[str, float]  # from the first request of a kind to the last
     connections: int
     cpu: float  # seconds that the server itself has spent
+
+
+class Held(NamedTuple):
+    """What is in a bucket."""
+
+    objects: int
+    size: int
 
 
 class CheapServer:
@@ -47,21 +54,21 @@ class CheapServer:
 
     def stats(self) -> Stats:
         """What it has seen."""
-        return self._order("stats")
+        return Stats(**self._order("stats"))
 
     def reset(self) -> None:
         """Have it count anew."""
         self._order("reset")
 
-    def forget(self, bucket: str) -> None:
-        """Have it drop a bucket."""
-        self._order("forget", bucket=bucket)
+    def forget(self, bucket: str) -> Held:
+        """Have it drop a bucket, and say what it held."""
+        return Held(**self._order("forget", bucket=bucket))
 
     def fill(self, bucket: str, objects: int, size: int) -> None:
         """Have it make objects."""
         self._order("fill", bucket=bucket, count=objects, size=size)
 
-    def _order(self, name: str, **arguments: object) -> Stats:
+    def _order(self, name: str, **arguments: object) -> dict[str, Any]:
         if self._context:
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
                 "127.0.0.1", self.port, context=self._context, timeout=60
@@ -70,7 +77,8 @@ class CheapServer:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", f"/_ctl/{name}?{urlencode(arguments)}")
-            return Stats(**json.load(connection.getresponse()))
+            told: dict[str, Any] = json.load(connection.getresponse())
+            return told
         finally:
             connection.close()
 

@@ -13,7 +13,7 @@ IN_FLIGHT = 60
 _PROGRAMS = Path(sys.executable).parent
 _RCLONE_FLAGS = (
     *("--transfers", str(IN_FLIGHT), "--checkers", str(IN_FLIGHT)),
-    *("--s3-no-check-bucket", "--s3-no-head", "--s3-no-head-object", "--s3-disable-checksum"),
+    *("--s3-no-check-bucket", "--s3-no-head", "--s3-disable-checksum"),
     *("--no-check-dest", "--no-traverse", "--stats", "0", "--config", ""),
 )
 # What a machine may say otherwise about proxies, credentials or certificates is left out.

@@ -103,20 +103,23 @@ class Service:
     def control(self, request: Request) -> bytes:
         """Carry out an order of the benchmark."""
         query = request.query
+        told: dict[str, object] = {}
         match request.key:
             case b"reset":
                 self.reset()
             case b"fill":
                 self.bucket(query["bucket"]).fill(int(query["count"]), int(query["size"]))
             case b"forget":
-                self._buckets.pop(query["bucket"], None)
-        stats = {
-            "requests": {kind: int(counts[0]) for kind, counts in self._counts.items()},
-            "seconds": {kind: counts[2] - counts[1] for kind, counts in self._counts.items()},
-            "connections": self.connections,
-            "cpu": time.process_time() - self._cpu,
-        }
-        return reply(200, json.dumps(stats).encode())
+                objects = self._buckets.pop(query["bucket"], Bucket("")).objects.values()
+                told = {"objects": len(objects), "size": sum(each.size for each in objects)}
+            case b"stats":
+                told = {
+                    "requests": {kind: int(counts[0]) for kind, counts in self._counts.items()},
+                    "seconds": {kind: each[2] - each[1] for kind, each in self._counts.items()},
+                    "connections": self.connections,
+                    "cpu": time.process_time() - self._cpu,
+                }
+        return reply(200, json.dumps(told).encode())
 
 
 def _route(request: Request) -> tuple[str, Handler]:
