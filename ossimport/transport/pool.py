@@ -1,17 +1,23 @@
 """The connections to one endpoint."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
+from ossimport.errors import Transient
 from ossimport.transport.connection import Connection
 from ossimport.transport.dialing import Dialer
 from ossimport.transport.faults import closed
+from ossimport.transport.inflight import InFlight
 from ossimport.transport.wire import Endpoint, host_header
+
+# What a service does that has too many requests to deal with, besides refusing them.
+_OVERLOAD = frozenset({"Timeout", "ConnectionReset", "ConnectionFailed"})
 
 
 class Pool:
-    """Lends at most `size` connections at a time, first come first served.
+    """Lends as many connections at a time as `flow` says, first come first served.
 
     The connection used last is lent first, so that a quiet pool lets the others expire.
     """
@@ -20,7 +26,7 @@ class Pool:
         self,
         endpoint: Endpoint,
         *,
-        size: int,
+        flow: InFlight,
         dialer: Dialer,
         on_made: Callable[[Connection], None],
     ) -> None:
@@ -28,30 +34,39 @@ class Pool:
         self.host = host_header(endpoint)
         self.forward = dialer.forward
         self._endpoint = endpoint
-        self._size = self._free = size
+        self._flow = flow
+        self._lent = 0
         self._dialer = dialer
         self._on_made = on_made
         self._idle: list[Connection] = []
         self._queue: deque[asyncio.Future[None]] = deque()
+        self._closed = False
 
     def is_unused(self) -> bool:
-        """Forget what has died in the meantime; whether nothing is lent or kept then."""
+        """Forget what has died in the meantime; whether nothing is lent, kept or known then."""
         self._idle = [connection for connection in self._idle if connection.reusable]
-        return self._free == self._size and not self._idle
+        return not (self._lent or self._idle or self._flow.is_wary(time.monotonic()))
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """(how many are lent, how many may be)."""
+        return self._lent, self._flow.limit
 
     async def take(self) -> Connection:
         """Borrow a connection, kept alive or new. Raises StorageError."""
-        if self._free:
-            self._free -= 1
+        if self._lent < self._flow.limit:
+            self._lent += 1
         else:
             await self._wait_turn()
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable:
                 return connection
+        began = time.monotonic()
         try:
             return await self.connect()
-        except BaseException:
+        except BaseException as exc:
+            self.failed(began, exc)
             self._pass_turn()
             raise
 
@@ -60,6 +75,18 @@ class Pool:
         connection = await self._dialer.dial()
         self._on_made(connection)
         return connection
+
+    def answered(self, began: float, status: int, moved: int) -> None:
+        """Tell of a response to a request begun at `began`, `moved` bytes of body both ways."""
+        if status >= 500 or status == 429:
+            self._flow.refused(began, time.monotonic())
+        else:
+            self._flow.answered(began, time.monotonic(), moved, self._lent)
+
+    def failed(self, began: float, error: BaseException) -> None:
+        """Tell of a request that has no response."""
+        if isinstance(error, Transient) and error.code in _OVERLOAD and not self._closed:
+            self._flow.refused(began, time.monotonic())
 
     def give_back(self, connection: Connection) -> None:
         """Return what was borrowed; unless it is reusable it is closed."""
@@ -73,6 +100,7 @@ class Pool:
 
     def close(self) -> None:
         """Turn away all who wait."""
+        self._closed = True
         for turn in self._queue:
             if not turn.done():
                 turn.set_exception(closed(self._endpoint))
@@ -88,9 +116,10 @@ class Pool:
             raise
 
     def _pass_turn(self) -> None:
-        while self._queue:
+        """One is not lent any more; the limit may have moved, too."""
+        self._lent -= 1
+        while self._queue and self._lent < self._flow.limit:
             turn = self._queue.popleft()
             if not turn.done():
+                self._lent += 1
                 turn.set_result(None)
-                return
-        self._free += 1

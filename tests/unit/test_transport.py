@@ -22,8 +22,8 @@ from ossimport.transport import Endpoint, Transport
 from ossimport.transport.addresses import Addresses, resolve
 from ossimport.transport.connection import Connection
 from ossimport.transport.dialing import Dialer
-from ossimport.transport.outgoing import Outgoing
 from ossimport.transport.inflight import InFlight
+from ossimport.transport.outgoing import Outgoing
 from ossimport.transport.pool import Pool
 from tests.servers.raw_http import LOOPS, Peer, RawServer, run_on
 
