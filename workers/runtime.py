@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
+from celery.utils.log import current_process_index
+
 from ossimport import identity
 from ossimport.budget import Budget
 from ossimport.config import JobConfig, SystemConfig
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 
 # A task that was begun so often and never ended kills its worker, or hangs it.
 MOST_CLAIMS = 50
+FIRST_IN_FLIGHT = 60  # per worker, as the original always had; more and fewer are tried from there
 KEPT_ENGINES = 4  # jobs that a process switches between without new connections
 
 
@@ -58,7 +61,7 @@ class Runtime:
         self._ledger: WorkerLedger = open_ledger(redis_url)
         self._sealer: Sealer = cluster_key(system.home)
         self._loop = _new_loop()
-        self._runners = max(1, system.task_threads // system.worker_processes)
+        self._runners = self._part_of(system.task_threads)
         self._share = system.buffer_bytes // system.worker_processes
         self._transport = self._make_transport(throttle)
         self._engines: dict[bytes, tuple[JobConfig, CopyEngine]] = {}  # by sealed settings
@@ -163,11 +166,22 @@ class Runtime:
         return config, engine
 
     def _make_transport(self, throttle: Cell) -> Transport:
-        connections, rate = self._runners + 2, self._system.throughput
+        most, first = self._runners, self._part_of(FIRST_IN_FLIGHT)
+        rate = self._system.throughput
         if not rate:
-            return Transport(max_connections=connections)
-        pace = bandwidth(rate, throttle).take
-        return Transport(max_connections=connections, pace=pace, pace_slice=slice_size(rate))
+            return Transport(max_connections=most, first_connections=first)
+        return Transport(
+            max_connections=most,
+            first_connections=first,
+            pace=bandwidth(rate, throttle).take,
+            pace_slice=slice_size(rate),
+        )
+
+    def _part_of(self, number: int) -> int:
+        """This process's part of what the worker's processes share; together they have it all."""
+        processes = self._system.worker_processes
+        index = current_process_index(base=0) or 0
+        return max(1, (number + processes - 1 - index) // processes)
 
     def _policy(self, config: JobConfig) -> CopyPolicy:
         return CopyPolicy(

@@ -48,7 +48,9 @@ SYSTEM_KEYS = (
     Key("workerPassword", kinds.password, NONE, "the SSH password of deploy", secret=True),
     Key("privateKeyFile", kinds.free, "", "the SSH private key file of deploy"),
     Key("sshPort", kinds.whole(1, 65535), 22, "the SSH port of deploy"),
-    Key("workerTaskThreadNum", kinds.whole(1, 10_000), 60, "the requests in flight per worker"),
+    Key(
+        "workerTaskThreadNum", kinds.whole(1, 10_000), 240, "the most requests in flight per worker"
+    ),
     Key("workerMaxThroughput(KB/s)", kinds.whole(0, 10**12), 0, "the rate limit per worker"),
     Key("dispatcherThreadNum", kinds.whole(1, 100), 1, "the number of dispatching threads"),
     Key("workerAbortWhenUncatchedException", kinds.boolean, False, "if unknown errors end a task"),

@@ -31,7 +31,7 @@ class SystemConfig:
     flower_port: int | None = None  # None: not started
     sandbox_port: int | None = None
     worker_processes: int = 1
-    task_threads: int = 60  # requests in flight per worker, shared by its processes
+    task_threads: int = 240  # at most in flight per worker, shared by its processes
     throughput: int = 0  # bytes/s per worker; 0 = unlimited
     dispatcher_threads: int = 1
     abort_on_uncaught: bool = False

@@ -100,7 +100,7 @@ def test_an_empty_system_file_has_the_documented_defaults(home: Path) -> None:
     assert system == _system(home)
     assert (system.home, system.working_dir, system.path) == (home, home, home / "sys.properties")
     assert (system.redis_url.reveal(), system.flower_port, system.sandbox_port) == ("", None, None)
-    assert (system.task_threads, system.throughput, system.buffer_bytes) == (60, 0, 1 << 30)
+    assert (system.task_threads, system.throughput, system.buffer_bytes) == (240, 0, 1 << 30)
     assert system.worker_processes == len(os.sched_getaffinity(0))
 
 
