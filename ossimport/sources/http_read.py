@@ -1,0 +1,185 @@
+"""Describe and read the objects of any store that serves them over HTTP.
+
+A store brings its `Dialect`: how it signs, refuses, and names things. That what comes is the whole
+of what was asked for, of the version that was listed, is seen to here.
+"""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Protocol
+
+from ossimport.errors import Fatal, Permanent, StorageError, Transient
+from ossimport.model import ObjectInfo
+from ossimport.naming import display
+from ossimport.sources.base import NO_HEADERS, Checksum, Payload
+from ossimport.transport import Response
+
+_MAX_REFUSAL = 64 << 10  # bytes of an answer that is not what was asked for
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
+_META = "x-oss-meta-"
+_CARRIED = {
+    "content-type": "Content-Type",
+    "cache-control": "Cache-Control",
+    "content-disposition": "Content-Disposition",
+    "content-encoding": "Content-Encoding",
+    "content-language": "Content-Language",
+    "expires": "Expires",
+}
+
+
+class Dialect(Protocol):
+    """What differs from store to store. Keys are relative to srcPrefix."""
+
+    meta_prefix: str  # what the names of headers with user metadata begin with, in lower case
+
+    async def ask(
+        self, method: str, op: str, key: str, headers: Mapping[str, str], max_body: int
+    ) -> Response:
+        """Send a signed GET or HEAD for the object."""
+
+    def refused(self, response: Response, op: str, key: str) -> StorageError:
+        """What an answer that is not a success means; code NotFound: there is no such object."""
+
+    def checksum(self, headers: Mapping[str, str]) -> Checksum | None:
+        """What an answer's headers say of the whole object."""
+
+
+async def stat(dialect: Dialect, key: str) -> ObjectInfo:
+    """Describe the object now. See `base.Source.stat`."""
+    response = await _ask(dialect, "HEAD", "stat", key)
+    headers = response.headers
+    size = headers.get("content-length", "")
+    if not size.isdecimal():
+        raise _bad("it does not say how large the object is", "stat", key)
+    checksum = dialect.checksum(headers)
+    return ObjectInfo(
+        key,
+        int(size),
+        http_date_ns(headers.get("last-modified", "")),
+        headers.get("etag", "").strip('"'),
+        int(checksum.value) if checksum is not None and checksum.algorithm == "crc64" else None,
+    )
+
+
+async def read(dialect: Dialect, info: ObjectInfo, offset: int, length: int) -> Payload:
+    """Read a range of one version. See `base.Source.read`.
+
+    The whole object comes in one request with all that travels with it. No bytes of an object that
+    has some are a HEAD: for those who want only what travels with it.
+    """
+    pin = {"if-match": f'"{info.etag}"'} if info.etag else {}
+    if length == 0 and info.size:
+        response = await _ask(dialect, "HEAD", "read", info.key, pin=pin)
+        _expect_size(info, response.headers.get("content-length", ""))
+        body: bytes | bytearray | memoryview = b""
+    elif (offset, length) == (0, info.size):
+        response = await _ask(dialect, "GET", "read", info.key, pin=pin, length=length)
+        body = _whole(info, response)
+    else:
+        pin["range"] = f"bytes={offset}-{offset + length - 1}"
+        response = await _ask(dialect, "GET", "read", info.key, pin=pin, length=length)
+        body = _part(info, response, offset, length)
+    etag = response.headers.get("etag", "").strip('"')
+    if info.etag and etag and etag != info.etag:
+        raise _changed(info, "it has another ETag")
+    return Payload(body, carried(dialect, response.headers), dialect.checksum(response.headers))
+
+
+async def check(dialect: Dialect, objects: list[ObjectInfo]) -> None:
+    """See that objects can be read, with one byte of one of them. Raises Fatal or Transient."""
+    info = next((info for info in objects if info.size), None)
+    if info is None:
+        return
+    try:
+        await read(dialect, info, 0, 1)
+    except Permanent as exc:
+        if exc.code == "AccessDenied":
+            raise Fatal(str(exc), code=exc.code, op="check", request_id=exc.request_id) from exc
+
+
+def carried(dialect: Dialect, headers: Mapping[str, str]) -> dict[str, str]:
+    """What of an object's headers goes with it to OSS, by the names that OSS has for it."""
+    prefix = dialect.meta_prefix
+    kept = {}
+    for name, value in headers.items():
+        if name in _CARRIED:
+            kept[_CARRIED[name]] = value
+        elif name.startswith(prefix):
+            kept[_META + name[len(prefix) :]] = value
+    return kept
+
+
+@lru_cache(maxsize=1024)  # objects come many to the second
+def http_date_ns(text: str) -> int:
+    """Nanoseconds since 1970; 0 for what is no date."""
+    try:
+        return int(parsedate_to_datetime(text).timestamp()) * 10**9
+    except ValueError:
+        return 0
+
+
+async def _ask(
+    dialect: Dialect,
+    method: str,
+    op: str,
+    key: str,
+    *,
+    pin: Mapping[str, str] = NO_HEADERS,
+    length: int = 0,
+) -> Response:
+    try:
+        response = await dialect.ask(method, op, key, pin, max(length, _MAX_REFUSAL))
+    except StorageError as exc:
+        exc.op, exc.key = op, key
+        raise
+    if response.status in {200, 206}:
+        return response
+    if response.status in {412, 416}:
+        raise _changed(ObjectInfo(key, 0), "there is another version now")
+    error = dialect.refused(response, op, key)
+    error.op, error.key = op, key
+    raise error
+
+
+def _whole(info: ObjectInfo, response: Response) -> bytes | bytearray | memoryview:
+    if response.status != 200:
+        raise _bad("a part came, and the whole was asked for", "read", info.key)
+    if len(response.body) != info.size:
+        if "content-length" not in response.headers:  # nothing said where it would end
+            raise _bad(f"it ended after {len(response.body)} bytes", "read", info.key)
+        raise _changed(info, f"it had {info.size} bytes and has {len(response.body)}")
+    return response.body
+
+
+def _part(
+    info: ObjectInfo, response: Response, offset: int, length: int
+) -> bytes | bytearray | memoryview:
+    if response.status == 200:  # the range was not looked at
+        return memoryview(_whole(info, response))[offset : offset + length]
+    said = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+    if said is None:
+        raise _bad("it does not say which part it is", "read", info.key)
+    if said[3] != "*":
+        _expect_size(info, said[3])
+    if (int(said[1]), int(said[2])) != (offset, offset + length - 1):
+        raise _bad(f"bytes {said[1]}-{said[2]} came, others were asked for", "read", info.key)
+    if len(response.body) != length:
+        raise _bad(f"it ended after {len(response.body)} bytes of {length}", "read", info.key)
+    return response.body
+
+
+def _expect_size(info: ObjectInfo, said: str) -> None:
+    if said != str(info.size):
+        raise _changed(info, f"it had {info.size} bytes and has {said or 'nobody knows how many'}")
+
+
+def _changed(info: ObjectInfo, what: str) -> Permanent:
+    message = f"{display(info.key)} has changed since it was listed: {what}"
+    return Permanent(message, code="SourceChanged", op="read", key=info.key)
+
+
+def _bad(what: str, op: str, key: str) -> Transient:
+    message = f"the answer for {display(key)} is not usable: {what}"
+    return Transient(message, code="BadResponse", op=op, key=key)

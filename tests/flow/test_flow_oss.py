@@ -1,0 +1,70 @@
+"""Whole jobs from bucket to bucket: real server, real workers, read back with the stock SDK."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.migration import Migration, migration
+
+pytestmark = pytest.mark.slow
+
+ODD_KEYS = [
+    "plain.txt",
+    "dir/",
+    "dir//double/",
+    "with content/",
+    "/leading",
+    "a/./b",
+    "a/../b",
+    ".",
+    "..",
+    "./x",
+    "percent%20sign%",
+    "plus+and&equals=?#",
+    "quote'\"`$(x)",
+    "back\\slash",
+    " blanks ",
+    "中文/文件名.txt",
+    "emoji 🎉/🎈.png",
+    "tab\tin it",
+    "x" * (1023 - len("from/")),
+]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Migration]:
+    """A job from `from/` to `in/` of one bucket, and the service, the sandbox with it, running."""
+    with migration(tmp_path / "home", multipartUploadThreshold="1m") as made:
+        made.job |= {
+            "srcType": "oss",
+            "srcDomain": f"http://127.0.0.1:{made.sandbox_port}",
+            "srcAccessKey": "sandbox",
+            "srcSecretKey": "sandbox-secret",
+            "srcBucket": "ossimport-demo",
+            "srcPrefix": "from/",
+            "scanThreadCount": 4,
+            "multipartUploadPartSize": "200k",
+        }
+        made.apply()
+        made.verb("start")
+        yield made
+
+
+def test_everything_arrives_whatever_it_is_called_and_however_large(demo: Migration) -> None:
+    bucket = demo.bucket()
+    for key in ODD_KEYS:
+        bucket.put_object(f"from/{key}", b"" if key.endswith("dir/") else key.encode())
+    for number in range(300):
+        bucket.put_object(f"from/flat-{number:04d}", b"%d" % number * number)
+    rng = random.Random(2)
+    for size in (0, 1, (1 << 20) + 1, 3 << 20):
+        bucket.put_object(f"from/size-{size}", rng.randbytes(size))
+
+    demo.verb("submit", str(demo.job_file))
+
+    job = demo.finish()
+    assert job["state"] == "Succeed", demo.logs()
+    assert demo.stored("in/") == demo.stored("from/")
+    assert job["proof"] == {"3": job["objects"]["copied"] - 2, "2": 2, "1": 0}
