@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tests.bench import report, uploads
+from tests.bench import report, requests, scanning, startup, uploads
 from tests.bench.bench import Bench
 from tests.bench.figures import Results, Table
 from tests.bench.measure import machine
@@ -22,6 +22,9 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "bucket": uploads.bucket,
     "latency": uploads.latency,
     "tls": uploads.tls,
+    "import": startup.import_,
+    "scan": scanning.scan,
+    "requests": requests.requests,
 }
 
 
@@ -61,6 +64,8 @@ def main(
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is ended
     console = Console()
+    if not console.is_terminal:
+        console.width = 120
     command = " ".join(["bash tests/bench/run", *sys.argv[1:]])
     results = Results({**machine(), "load before": f"{os.getloadavg()[0]:.1f}"}, command)
     with tempfile.TemporaryDirectory(prefix="ossimport-bench-") as directory:

@@ -178,7 +178,7 @@ def _get(request: Request) -> bytes:
     stored = request.bucket.objects.get(request.key)
     head = request.method == b"HEAD"
     if stored is None or (stored.body is None and not head):
-        return _missing("NoSuchKey")
+        return reply(404) if head else _missing("NoSuchKey")
     extra = (
         f"{_described(stored)}Last-Modified: {http_time(int(stored.time))}\r\n"
         "Content-Type: application/octet-stream\r\nAccept-Ranges: bytes\r\n"
