@@ -4,22 +4,13 @@ For now: after a task is copied, see with the destination's own listing that it 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Protocol, TypeVar
 
 from ossimport.dest.base import Destination
+from ossimport.listed import Ask, list_range
 
-T = TypeVar("T")
-
-PAGE = 1000
 IN_FLIGHT = 16
-
-
-class Ask(Protocol):
-    """Makes one request, again and again if need be."""
-
-    def __call__(self, request: Callable[[], Awaitable[T]], /) -> Awaitable[T]: ...
 
 
 async def absent(
@@ -38,34 +29,11 @@ async def absent(
     what was copied. Every request goes through `ask` alone; what `ask` raises ends the comparison.
     """
     wanted = dict(expected)
-    if not wanted:
-        return {}
-    ordered = sorted(wanted)  # by code point, which is UTF-8 byte order: no key has surrogates
-    found, seen_to = await _listed(dest, prefix, ordered, ask)
-    # `list` begins behind a key, so the first one needs a request of its own.
-    unseen = [ordered[0], *(key for key in ordered if key > seen_to)]
+    listed = await list_range(dest, prefix, list(wanted), ask=ask)
+    found = {key: info.size for key, info in listed.found.items()}
+    unseen = sorted(key for key in wanted if not listed.knows(key))
     found |= await _sizes(dest, unseen, ask, in_flight)
-    return {key: found.get(key) for key in ordered if found.get(key) != wanted[key]}
-
-
-async def _listed(
-    dest: Destination, prefix: str, ordered: Sequence[str], ask: Ask
-) -> tuple[dict[str, int], str]:
-    """Sizes of what lies behind the first of the keys, and the key up to which that is complete.
-
-    Gives up after twice as many requests as the keys alone would take.
-    """
-    wanted = set(ordered)
-    last = ordered[-1]
-    found: dict[str, int] = {}
-    seen_to = ordered[0]
-    for _ in range(2 * (len(ordered) // PAGE + 1)):
-        if seen_to >= last:
-            break
-        page = await ask(partial(dest.list, prefix, seen_to, PAGE))
-        found.update((info.key, info.size) for info in page if info.key in wanted)
-        seen_to = page[-1].key if len(page) == PAGE else last
-    return found, seen_to
+    return {key: found.get(key) for key in sorted(wanted) if found.get(key) != wanted[key]}
 
 
 async def _sizes(

@@ -11,6 +11,7 @@ from ossimport.content_type import content_type
 from ossimport.crc64 import crc64
 from ossimport.dest.base import Body, Destination, Stored
 from ossimport.errors import Transient
+from ossimport.listed import NOTHING_LISTED
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
 from ossimport.patience import Counting, End, Patience
 from ossimport.sources.base import Checksum, Payload, Source
@@ -63,13 +64,14 @@ class Ends(NamedTuple):
 class Copying:
     """One object on its way: what is copied now, and how often we had to ask again."""
 
-    __slots__ = ("began", "info", "may_skip", "retries", "save", "upload")
+    __slots__ = ("began", "info", "listed", "may_skip", "retries", "save", "upload")
 
     def __init__(self, info: ObjectInfo, upload: Upload | None, save: SaveUpload) -> None:
         self.info = info  # the version that is being copied; a newer one replaces it
         self.upload = upload
         self.save = save
         self.may_skip = False
+        self.listed = NOTHING_LISTED
         self.retries = 0
         self.began = time.monotonic()
 

@@ -24,6 +24,7 @@ from ossimport.copying import (
 )
 from ossimport.dest.base import Destination, Stored
 from ossimport.errors import Permanent, StorageError, Transient
+from ossimport.listed import NOTHING_LISTED, Listed
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Upload
 from ossimport.parts import PartsCopy
 from ossimport.patience import End, Patience
@@ -71,6 +72,7 @@ class CopyEngine:
         upload: Upload | None = None,
         save: SaveUpload,
         begun_before: bool = False,
+        listed: Listed = NOTHING_LISTED,
     ) -> CopyResult:
         """Copy one object and say how it ended. Raises only Fatal.
 
@@ -78,9 +80,11 @@ class CopyEngine:
         how far the present one has come, None when nothing is left behind. Copying again is
         harmless: an object is written whole or not at all. `begun_before`: an earlier attempt may
         have left something at the destination that was not verified, so nothing is skipped.
+        `listed`: what is known of the destination already.
         """
         it = Copying(upload.source if upload else info, upload, save)
         it.may_skip = self.policy.skip_existing and not begun_before
+        it.listed = listed
         try:
             return await self._follow_changes(it)
         except Permanent as exc:
@@ -129,7 +133,10 @@ class CopyEngine:
         OSS tells whole seconds only: one written in the very second of the change may be the older
         version, so it does not count.
         """
-        found = await self.ends.ask_dest(lambda: self.ends.dest.stat(key), it)
+        if it.listed.knows(key):
+            found = it.listed.found.get(key)
+        else:
+            found = await self.ends.ask_dest(lambda: self.ends.dest.stat(key), it)
         if found is None or found.size != it.info.size or not it.info.mtime_ns:
             return False
         return found.mtime_ns // 1_000_000_000 > it.info.mtime_ns // 1_000_000_000

@@ -30,6 +30,7 @@ LAYERS = [
     {"transport"},
     {"oss"},
     {"sources", "dest", "ledger"},
+    {"listed"},
     {"copying", "parts", "engine", "audit", "journal", "report", "scanning"},
     {"driver", "master", "outbox", "queue"},
     {"sandbox", "console", "service", "tracker", "__main__"},

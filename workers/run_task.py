@@ -19,6 +19,7 @@ from ossimport import audit, auditlog, manifest, naming
 from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, LedgerUnavailable, StaleClaim, Transient
 from ossimport.ledger.base import Claim, Flush, WorkerLedger
+from ossimport.listed import NOTHING_LISTED, list_range
 from ossimport.model import (
     CopyResult,
     Mark,
@@ -88,6 +89,8 @@ class TaskRun:
         self._marks = bytearray(claim.marks.ljust(len(self._objects), b"\0"))
         self._uploads = dict(claim.uploads)
         self._sizes: dict[int, int] = {}  # of objects that changed since they were listed
+        self._begun_before = claim.claims > 1
+        self._listed = NOTHING_LISTED
         self._flushes = claim.flushes
         self._flush_lock = asyncio.Lock()
         self._flush_wanted = asyncio.Event()
@@ -128,6 +131,7 @@ class TaskRun:
 
     async def _work(self) -> TaskState | None:
         try:
+            await self._look_ahead()
             ended = await self._copy_all()
             if ended and self._verify_wanted:
                 await self._verify()
@@ -138,7 +142,7 @@ class TaskRun:
             raise
         except Transient as exc:
             # The listing alone is refused, for minutes. The task is handed back and tried again.
-            log.warning("task %s: cannot verify: %s", self._claim.task_id, exc)
+            log.warning("task %s: cannot list: %s", self._claim.task_id, exc)
             ended = False
         await self._flush()
         if not ended:
@@ -147,6 +151,13 @@ class TaskRun:
         state = TaskState.FAILED if Mark.FAILED in self._marks else TaskState.SUCCEED
         await self._call(lambda: self._ledger.finish(self._claim, state))
         return state
+
+    async def _look_ahead(self) -> None:
+        """Where objects may be skipped, list what is there instead of asking for each of them."""
+        if self._engine.policy.skip_existing and not self._begun_before:
+            prefix, ends = self._engine.policy.dest_prefix, self._engine.ends
+            keys = [prefix + info.key for info in self._objects]
+            self._listed = await list_range(ends.dest, prefix, keys, ask=ends.ask_dest)
 
     async def _copy_all(self) -> bool:
         """Copy until nothing is left, then True, or until the order to stop."""
@@ -185,7 +196,8 @@ class TaskRun:
                 info,
                 upload=self._uploads.get(index),
                 save=save,
-                begun_before=self._claim.claims > 1,
+                begun_before=self._begun_before,
+                listed=self._listed,
             )
         except (Fatal, StaleClaim, LedgerUnavailable):
             raise

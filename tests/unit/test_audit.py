@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ossimport import audit
-from ossimport.audit import PAGE, absent
+from ossimport import listed
+from ossimport.audit import absent
 from ossimport.dest.memory import MemoryDestination
 from ossimport.errors import Permanent, Transient
+from ossimport.listed import PAGE
 from ossimport.model import ObjectInfo
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ async def test_what_is_missing_or_of_another_size_is_told(dest: Asked) -> None:
     expected = [("to/a", 2), ("to/b", 2), ("to/c", 3), ("to/d", 1), ("to/e", 5), ("to/f", 0)]
     told = await absent(dest, "to/", expected, ask=patiently)
     assert told == {"to/a": 1, "to/b": None, "to/d": 0, "to/f": None}
-    assert (len(dest.stats), len(dest.lists)) == (1, 1)
+    assert (len(dest.stats), len(dest.lists)) == (0, 1)
 
 
 async def test_many_objects_are_listed_by_the_thousand(dest: Asked) -> None:
@@ -96,8 +97,8 @@ async def test_many_objects_are_listed_by_the_thousand(dest: Asked) -> None:
     await dest.fill({key: 1 for key in names if key != names[1700]})
     told = await absent(dest, "to/", [(key, 1) for key in reversed(names)], ask=patiently)
     assert told == {names[1700]: None}
-    assert dest.lists == [names[0], names[1000], names[2001]]
-    assert dest.stats == [names[0]]
+    assert dest.lists == [names[0][:-1], names[999], names[2000]]
+    assert dest.stats == []
 
 
 async def test_among_many_foreign_objects_the_rest_is_asked_for_one_by_one(dest: Asked) -> None:
@@ -108,7 +109,7 @@ async def test_among_many_foreign_objects_the_rest_is_asked_for_one_by_one(dest:
     told = await absent(dest, "to/", [(key, 1) for key in mine], ask=patiently, in_flight=5)
     assert told == {mine[30]: None}
     assert len(dest.lists) == 2
-    assert sorted(dest.stats) == [mine[0], *(key for key in mine if key > names[2 * PAGE])]
+    assert sorted(dest.stats) == [key for key in mine if key > names[2 * PAGE - 1]]
     assert dest.most_at_once == 5
 
 
@@ -117,20 +118,20 @@ async def test_a_refused_request_is_made_again_alone(dest: Asked) -> None:
     await dest.fill(dict.fromkeys(names, 1))
     mine = names[:: len(names) // 40]
     refused = Transient("later", code="ServerError")
-    trouble = [f"list {names[PAGE]}", f"stat {mine[0]}", f"stat {mine[-1]}"]
+    trouble = [f"list {names[PAGE - 1]}", f"stat {mine[-2]}", f"stat {mine[-1]}"]
     dest.trouble = dict.fromkeys(trouble, refused)
     assert await absent(dest, "to/", [(key, 1) for key in mine], ask=patiently) == {}
     assert dest.trouble == {}
-    assert dest.lists == [names[0], names[PAGE], names[PAGE]]
-    rest = [key for key in mine if key > names[2 * PAGE]]
-    assert sorted(dest.stats) == sorted([*rest, mine[0], mine[0], mine[-1]])
+    assert dest.lists == [names[0][:-1], names[PAGE - 1], names[PAGE - 1]]
+    rest = [key for key in mine if key > names[2 * PAGE - 1]]
+    assert sorted(dest.stats) == sorted([*rest, mine[-2], mine[-1]])
 
 
-@pytest.mark.parametrize("request_", ["list to/k00000", "stat to/k00028", "stat to/k00000"])
+@pytest.mark.parametrize("request_", ["list to/k0000", "stat to/k00028", "stat to/k00035"])
 async def test_what_is_not_asked_again_ends_the_comparison(
     dest: Asked, request_: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "PAGE", 1)
+    monkeypatch.setattr(listed, "PAGE", 1)
     await dest.fill(dict.fromkeys(keys(40), 1))
     mine = [(key, 1) for key in keys(40)[::7]]  # the listing gives up before the last of them
     dest.trouble = {request_: Permanent("no", code="AccessDenied")}
@@ -142,10 +143,11 @@ async def test_what_is_not_asked_again_ends_the_comparison(
 async def test_after_a_failure_the_other_objects_are_not_asked_for(
     dest: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "PAGE", 1)
+    monkeypatch.setattr(listed, "PAGE", 1)
     mine = keys(400)[::20]
     await dest.fill(dict.fromkeys(keys(400), 1))
-    dest.trouble = {f"stat {mine[0]}": Permanent("no", code="AccessDenied")}
+    first_asked_for = mine[3]  # what lies before was listed
+    dest.trouble = {f"stat {first_asked_for}": Permanent("no", code="AccessDenied")}
     with pytest.raises(Permanent, match="no"):
         await absent(dest, "to/", [(key, 1) for key in mine], ask=patiently, in_flight=2)
     assert len(dest.stats) <= 4
@@ -168,7 +170,7 @@ def test_it_tells_what_asking_for_every_object_would_tell(
         return await absent(dest, "to/", wanted, ask=patiently, in_flight=in_flight)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit, "PAGE", 3)
+        patch.setattr(listed, "PAGE", 3)
         told = asyncio.run(compare())
     assert told == {
         f"to/{key}": there.get(key) for key, size in expected.items() if there.get(key) != size

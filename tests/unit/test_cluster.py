@@ -451,6 +451,28 @@ def test_nothing_is_skipped_in_a_task_that_was_begun_before(cluster: Cluster) ->
     assert set(cluster.stored().values()) == {b"right"}
 
 
+def test_what_may_be_skipped_is_listed_and_not_asked_for(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.policy = cluster.policy._replace(skip_existing=True)
+    for index in range(30):
+        cluster.source.put(f"k{index:02d}", b"body", mtime_ns=10**18)
+        if index % 2:
+            asyncio.run(cluster.dest.put(f"to/k{index:02d}", b"body", {}))
+    asked: list[str] = []
+    stat = cluster.dest.stat
+
+    async def stat_and_tell(key: str) -> ObjectInfo | None:
+        asked.append(key)
+        return await stat(key)
+
+    monkeypatch.setattr(cluster.dest, "stat", stat_and_tell)
+    cluster.submit()
+    counts = cluster.work().counts
+    assert (counts.copied.objects, counts.skipped.objects) == (15, 15)
+    assert asked == []
+
+
 def test_a_job_that_is_stopped_while_the_master_closes_it_stays_stopped(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from ossimport.dest.base import OSS_LIMITS, Body, Limits, Stored, StoredPart
 from ossimport.dest.memory import MemoryDestination
 from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, Permanent, Transient
+from ossimport.listed import Listed
 from ossimport.model import CopyResult, Lane, ObjectInfo, Outcome, Proof, Upload
 from ossimport.parts import part_size_for
 from ossimport.patience import OUTAGE_S, backoff
@@ -346,6 +347,20 @@ async def test_what_an_attempt_left_unverified_is_never_skipped() -> None:
     result = await bench.engine.copy(info, save=bench._save, begun_before=True)
     assert result.outcome is Outcome.COPIED
     assert bench.stored("a") == b"right"
+
+
+async def test_what_was_listed_is_not_asked_for_again() -> None:
+    bench = Bench(POLICY._replace(skip_existing=True))
+    bench.dest._clock = lambda: 7200.5
+    listed = Listed({"to/a": ObjectInfo("to/a", 5, 7200 * 10**9)}, begin="to/a", end="to/b")
+    await MemoryDestination.put(bench.dest, "to/b", b"right", {})  # after it was listed
+    await MemoryDestination.put(bench.dest, "to/c", b"right", {})  # behind what was listed
+    outcomes = []
+    for key in ("a", "b", "c"):
+        info = bench.source.put(key, b"right", HOUR_NS)
+        result = await bench.engine.copy(info, save=bench._save, listed=listed)
+        outcomes.append(result.outcome)
+    assert outcomes == [Outcome.SKIPPED, Outcome.COPIED, Outcome.SKIPPED]
 
 
 @pytest.mark.parametrize(
