@@ -57,7 +57,7 @@ class Page(NamedTuple):
         return self.marker if self.truncated else ""
 
 
-def parse_page(body: bytes) -> Page:
+def parse_page(body: bytes | bytearray) -> Page:
     """Read a page; keys of an `encoding-type=url` listing are decoded. Raises NotAListing.
 
     Times are cut to whole seconds, since that is what the same services say of a single object.

@@ -133,7 +133,7 @@ class OssBucket:
             raise self.refused(response.status, response.headers, response.body, op, key)
 
     def refused(
-        self, status: int, headers: Mapping[str, str], body: bytes, op: str, key: str
+        self, status: int, headers: Mapping[str, str], body: bytes | bytearray, op: str, key: str
     ) -> StorageError:
         """What an answer that is not a success means. Names of headers are in lower case."""
         refusal = read_refusal(status, headers, body)

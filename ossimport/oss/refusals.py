@@ -95,7 +95,7 @@ class Refusal(NamedTuple):
     retry_after: float  # seconds
 
 
-def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
+def read_refusal(status: int, headers: Mapping[str, str], body: bytes | bytearray) -> Refusal:
     """Read an answer of any server, of OSS or of something in between. `headers` in lower case."""
     if not body and "x-oss-err" in headers:
         try:

@@ -21,6 +21,7 @@ from ossimport.transport.tls import ResumingContext
 from ossimport.transport.wire import Body, Endpoint, Response, encode_head
 
 _SLICE = 1 << 20  # bytes of body per write
+_READ = 256 << 10  # bytes per read, at most
 _TLS_SLICE = 256 << 10  # is encrypted at once, into memory of its own
 
 
@@ -76,6 +77,7 @@ class Transport:
         self._tls: ResumingContext | None = None
         self._pools: dict[Endpoint, Pool] = {}
         self._outgoing = Outgoing()
+        self._scratch = memoryview(bytearray(_READ))
         self._watches: dict[Connection, Watch] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -180,7 +182,12 @@ class Transport:
         if self._pace is not None:
             step = self._pace_slice
         return Connection(
-            where, pace=self._pace, step=step, outgoing=self._outgoing, on_lost=self._lost
+            where,
+            pace=self._pace,
+            step=step,
+            outgoing=self._outgoing,
+            scratch=self._scratch,
+            on_lost=self._lost,
         )
 
     def _made(self, connection: Connection) -> None:

@@ -22,10 +22,9 @@ if sys.platform == "linux":
 
 _JOIN = 64 << 10  # bytes of body up to which a copy behind the head beats a second buffer
 _HEAD_ONLY = frozenset({"HEAD", "CONNECT"})
-_RESCUE = 64 << 10  # bytes per read
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Sends requests and reads what comes back, under flow control.
 
     `reusable`: the connection is open, idle and at the start of a fresh response. `exchanges`
@@ -40,11 +39,14 @@ class Connection(asyncio.Protocol):
         pace: Pace | None,
         step: int,
         outgoing: Outgoing,
+        scratch: memoryview,
         on_lost: Callable[["Connection"], None],
     ) -> None:
         """A body larger than `step` bytes goes out in slices, each but the first at `pace`.
 
-        Small requests go out together with those of other connections, through `outgoing`.
+        Small requests go out together with those of other connections, through `outgoing`. Bytes
+        are read into `scratch`, which all connections of an event loop may share: nothing stays
+        there from one callback to the next.
         """
         self.where = where
         self.reusable = False
@@ -54,6 +56,8 @@ class Connection(asyncio.Protocol):
         self._pace = pace
         self._step = step
         self._outgoing = outgoing
+        self._scratch = scratch
+        self._space: memoryview | None = None  # of a body, where the loop reads into it directly
         self._on_lost = on_lost
         self._reader = ResponseReader(where)
         self._handed = 0  # bytes of a large request given to the event loop so far
@@ -152,13 +156,22 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.reusable = not self._lost
 
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See asyncio.BufferedProtocol."""
+        self._space = self._reader.space(len(self._scratch)) if self._waiter is not None else None
+        return self._scratch if self._space is None else self._space
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See asyncio.BufferedProtocol."""
+        if self._space is not None:
+            self._space = None
+            self._reader.filled(nbytes)
+            return
         if self._waiter is None:  # nobody asked: not a connection to trust
             self.abort()
             return
         try:
-            response = self._reader.feed(data)
+            response = self._reader.feed(self._scratch[:nbytes])
         except StorageError as exc:
             self.fail(exc)
             return
@@ -236,8 +249,10 @@ class Connection(asyncio.Protocol):
         if self.tls is not None or sock is None:
             return
         with contextlib.suppress(OSError):
-            while self._waiter is not None and (data := os.read(sock.fileno(), _RESCUE)):
-                self.data_received(data)
+            while self._waiter is not None and (
+                count := os.readv(sock.fileno(), [self.get_buffer(-1)])
+            ):
+                self.buffer_updated(count)
 
 
 def _unacknowledged(transport: asyncio.Transport) -> int:

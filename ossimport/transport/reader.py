@@ -1,10 +1,12 @@
 """Bytes in, one response out. No I/O: a connection feeds it."""
 
+from functools import lru_cache
+
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from ossimport.errors import StorageError
 from ossimport.transport.faults import Where, bad_response, too_large
-from ossimport.transport.wire import Response, fold_headers
+from ossimport.transport.wire import Response
 
 _MAX_SILENCE = 64 << 10  # bytes of heads, trailers and chunk sizes without a byte of body
 _NO_BODY = (204, 304)  # whatever their Content-Length says
@@ -13,8 +15,8 @@ _NO_BODY = (204, 304)  # whatever their Content-Length says
 class ResponseReader:
     """Reads the final response to one request after another; interim ones (1xx) are passed over.
 
-    A body whose length is known and that comes in several pieces is counted here, so that large
-    bodies are not copied through the parser. Heads may be 64 KiB long.
+    A body whose length is known and that comes in several pieces is put together here, in one
+    buffer, and is never held twice. Heads may be 64 KiB long.
     """
 
     def __init__(self, where: Where) -> None:
@@ -23,53 +25,77 @@ class ResponseReader:
         self.begin(head_only=False, max_body=0)
 
     def begin(self, *, head_only: bool, max_body: int) -> None:
-        """Get ready for the response to a request; `head_only` is for HEAD."""
+        """Get ready for the response to a request; `head_only` is for requests like HEAD."""
         self.received = 0  # bytes since the request began
         self.persistent = False  # another response may follow on this connection
         self._head_only = head_only
         self._max_body = max_body
         self._status = 0  # of the final response, once its head is complete
-        self._headers: dict[str, str] = {}
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._headers: dict[str, str] = {}  # of the final response
+        self._fields: dict[str, str] = {}  # being read: of any head, or trailers
         self._chunks: list[bytes] = []
-        self._size = 0  # bytes in `_chunks`
+        self._body: bytearray | None = None  # instead of `_chunks`, when the length is known
+        self._size = 0  # bytes of body received
         self._length = -1  # bytes of body that the head promises; -1: it does not say
         self._silence = 0
         self._complete = False
         self._refusal: StorageError | None = None
 
-    def feed(self, data: bytes) -> Response | None:
-        """Take bytes from the server; the response, once it is complete.
+    def space(self, least: int) -> memoryview | None:
+        """Where the next bytes of a body can be put, if more than `least` of them are missing.
+
+        The last byte is for `feed`: only there it is seen whether something comes behind the body.
+        """
+        if self._body is None or self._length - self._size <= least:
+            return None
+        return memoryview(self._body)[self._size : self._length - 1]
+
+    def filled(self, count: int) -> None:
+        """So many bytes have been put where `space` said."""
+        self.received += count
+        self._size += count
+
+    def feed(self, data: bytes | memoryview) -> Response | None:
+        """Take bytes from the server; the response, once it is complete. Nothing of `data` is kept.
 
         Raises Transient(BadResponse) for what is not HTTP, Permanent(BadResponse) for a body larger
         than allowed. Bytes behind a complete response only make it not persistent.
         """
         self.received += len(data)
-        if self._size < self._length:
-            self._count(data)
+        if self._body is not None:
+            self._count(self._body, data)
         else:
             self._parse(data)
-        if not self._complete:
-            return None
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        return Response(self._status, self._headers, body)
+        return self._response() if self._complete else None
 
     def finish(self) -> Response | None:
         """The server has closed the connection: the response, if that was to be its end."""
         if not self._status or self._length >= 0 or "transfer-encoding" in self._headers:
             return None
-        return Response(self._status, self._headers, b"".join(self._chunks))
+        return self._response()
 
-    def _count(self, data: bytes) -> None:
-        missing = self._length - self._size
-        self._chunks.append(data if len(data) <= missing else data[:missing])
-        self._size += len(data)
-        if self._size >= self._length:
-            self.persistent &= self._size == self._length
+    def _response(self) -> Response:
+        """What has been read. It is kept nowhere else: this connection may be idle for long."""
+        chunks, self._chunks = self._chunks, []
+        body, self._body = self._body, None
+        if body is not None:
+            return Response(self._status, self._headers, body)
+        return Response(
+            self._status, self._headers, chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        )
+
+    def _count(self, body: bytearray, data: bytes | memoryview) -> None:
+        end = self._size + len(data)
+        if end > self._length:
+            self.persistent = False
+            data = data[: self._length - self._size]
+        body[self._size : end] = data
+        self._size = end
+        if end >= self._length:
             self._complete = True
             self._parser = HttpResponseParser(self)  # the old one still waits for the body
 
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, data: bytes | memoryview) -> None:
         self._silence += len(data)
         try:
             self._parser.feed_data(data)
@@ -84,6 +110,10 @@ class ResponseReader:
         if self._complete:
             if self._without_body():
                 self._parser = HttpResponseParser(self)  # the old one may wait for a body
+        elif self._size < self._length:
+            self._body = bytearray(self._length)
+            self._body[: self._size] = b"".join(self._chunks)
+            self._chunks.clear()
         elif self._silence > _MAX_SILENCE:
             raise bad_response(self._where, f"more than {_MAX_SILENCE} bytes of headers")
 
@@ -92,16 +122,21 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser, for trailers as well."""
-        self._fields.append((name, value))
+        key = _lower(name)
+        text = value.decode("latin-1")
+        if key in self._fields:
+            text = f"{self._fields[key]}, {text}"
+        self._fields[key] = text
 
     def on_headers_complete(self) -> None:
         """Called by the parser, for interim responses as well."""
         status = self._parser.get_status_code()
+        headers, self._fields = self._fields, {}
         if self._complete:
             self.persistent = False
         elif status >= 200:
             self._status = status
-            self._headers = headers = fold_headers(self._fields)
+            self._headers = headers
             self.persistent = self._parser.should_keep_alive()
             if self._without_body():
                 self._complete = True
@@ -123,9 +158,12 @@ class ResponseReader:
         """Called by the parser at the end of every response, interim ones as well."""
         if self._status:
             self._complete = True
-        else:
-            self._fields.clear()
 
     def _limit(self, size: int) -> None:
         if size > self._max_body:
             self._refusal = too_large(self._where, self._max_body)
+
+
+@lru_cache(maxsize=256)  # a service's headers are the same few, millions of times
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()

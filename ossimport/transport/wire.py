@@ -31,7 +31,7 @@ class Response(NamedTuple):
 
     status: int
     headers: dict[str, str]  # lower-case names, latin-1 values, repeated headers joined by ", "
-    body: bytes
+    body: bytes | bytearray
 
 
 def host_header(endpoint: Endpoint) -> str:
@@ -73,17 +73,6 @@ def encode_head(
         return head.encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError("a header of a request is not latin-1") from None  # and not in the error
-
-
-def fold_headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Received header fields as text: names in lower case, repeated ones joined by ", "."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in fields}
-    if len(headers) == len(fields):
-        return headers
-    joined: dict[str, list[str]] = {}
-    for name, value in fields:
-        joined.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    return {name: ", ".join(values) for name, values in joined.items()}
 
 
 def _bracketed(host: str) -> str:

@@ -182,7 +182,12 @@ def test_a_turn_that_comes_together_with_a_cancellation_is_passed_on(run: Runner
                 tls=None,
                 timeout=5.0,
                 make=lambda w: Connection(
-                    w, pace=None, step=1 << 20, outgoing=Outgoing(), on_lost=lambda _: lost.set()
+                    w,
+                    pace=None,
+                    step=1 << 20,
+                    outgoing=Outgoing(),
+                    scratch=memoryview(bytearray(1 << 10)),
+                    on_lost=lambda _: lost.set(),
                 ),
             ),
             on_made=lambda _: None,
@@ -312,7 +317,7 @@ class Authority:
         )
 
 
-async def put_over_tls(endpoint: Endpoint, body: bytes, **options: Any) -> bytes:
+async def put_over_tls(endpoint: Endpoint, body: bytes, **options: Any) -> bytes | bytearray:
     transport = Transport(**options)
     try:
         response = await transport.request(endpoint, "PUT", "/", {}, body, max_body=1 << 24)

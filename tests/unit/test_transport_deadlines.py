@@ -18,6 +18,7 @@ class Scripted(Connection):
             pace=None,
             step=1 << 20,
             outgoing=Outgoing(),
+            scratch=memoryview(b""),
             on_lost=lambda _: None,
         )
         self.moved = 0

@@ -1,6 +1,7 @@
 """What a request's head looks like, and how responses are read from any cut of their bytes."""
 
 import contextlib
+import gc
 
 import pytest
 from hypothesis import given
@@ -105,6 +106,55 @@ def test_a_response_reads_the_same_however_it_is_cut(wire: bytes, cuts: set[int]
             "trailer": "X-T",
             "x-a": "1, 2",
         }
+
+
+@given(st.integers(0, 3000), st.integers(1, 100), st.sets(st.integers(1, 3100)), st.booleans())
+def test_a_long_body_can_be_read_into_its_place(
+    size: int, least: int, cuts: set[int], more: bool
+) -> None:
+    body = bytes(i % 251 for i in range(size))
+    wire = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + body + b"!" * more
+    places = [0, *sorted(cut for cut in cuts if cut < len(wire)), len(wire)]
+    reader = ResponseReader(HTTP)
+    reader.begin(head_only=False, max_body=1 << 20)
+    response = None
+    for a, b in zip(places, places[1:], strict=False):
+        piece = memoryview(wire)[a:b]
+        while piece and response is None:
+            space = reader.space(least)
+            if space is None:
+                response = reader.feed(piece)
+                break
+            count = min(len(space), len(piece))
+            space[:count] = piece[:count]
+            reader.filled(count)
+            piece = piece[count:]
+    assert response is not None
+    assert response.body == body
+    assert reader.persistent is not (more and reader.received == len(wire))
+    assert reader.received >= len(wire) - 1
+
+
+def test_a_reader_offers_no_place_when_little_is_missing_and_never_that_of_the_last_byte() -> None:
+    reader = ResponseReader(HTTP)
+    reader.begin(head_only=False, max_body=1 << 20)
+    assert reader.space(0) is None
+    reader.feed(COUNTED[:-8])
+    assert reader.space(8) is None
+    space = reader.space(7)
+    assert space is not None
+    assert len(space) == 7
+
+
+def test_a_response_that_was_handed_over_is_not_kept() -> None:
+    reader = ResponseReader(HTTP)
+    for pieces in ([COUNTED], [COUNTED[:-3], COUNTED[-3:]], [CHUNKED]):
+        reader.begin(head_only=False, max_body=1 << 20)
+        response = [reader.feed(piece) for piece in pieces][-1]
+        assert response is not None
+        assert response.body == b"hello world"
+        assert not any(held is response.body for held in gc.get_referents(reader.__dict__))
+        assert not reader._chunks
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
