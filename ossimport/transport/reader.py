@@ -1,12 +1,10 @@
 """Bytes in, one response out. No I/O: a connection feeds it."""
 
-from functools import lru_cache
-
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from ossimport.errors import StorageError
 from ossimport.transport.faults import Where, bad_response, too_large
-from ossimport.transport.wire import Response
+from ossimport.transport.wire import Response, fold_headers
 
 _MAX_SILENCE = 64 << 10  # bytes of heads, trailers and chunk sizes without a byte of body
 _NO_BODY = (204, 304)  # whatever their Content-Length says
@@ -32,7 +30,7 @@ class ResponseReader:
         self._max_body = max_body
         self._status = 0  # of the final response, once its head is complete
         self._headers: dict[str, str] = {}  # of the final response
-        self._fields: dict[str, str] = {}  # being read: of any head, or trailers
+        self._fields: list[tuple[bytes, bytes]] = []  # being read: of any head, or trailers
         self._chunks: list[bytes] = []
         self._body: bytearray | None = None  # instead of `_chunks`, when the length is known
         self._size = 0  # bytes of body received
@@ -122,21 +120,17 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser, for trailers as well."""
-        key = _lower(name)
-        text = value.decode("latin-1")
-        if key in self._fields:
-            text = f"{self._fields[key]}, {text}"
-        self._fields[key] = text
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Called by the parser, for interim responses as well."""
         status = self._parser.get_status_code()
-        headers, self._fields = self._fields, {}
+        fields, self._fields = self._fields, []
         if self._complete:
             self.persistent = False
         elif status >= 200:
             self._status = status
-            self._headers = headers
+            self._headers = headers = fold_headers(fields)
             self.persistent = self._parser.should_keep_alive()
             if self._without_body():
                 self._complete = True
@@ -162,8 +156,3 @@ class ResponseReader:
     def _limit(self, size: int) -> None:
         if size > self._max_body:
             self._refusal = too_large(self._where, self._max_body)
-
-
-@lru_cache(maxsize=256)  # a service's headers are the same few, millions of times
-def _lower(name: bytes) -> str:
-    return name.decode("latin-1").lower()

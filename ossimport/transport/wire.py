@@ -1,6 +1,7 @@
 """HTTP/1.1 on the wire: the values that travel, and the bytes of a request's head."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 Body = bytes | bytearray | memoryview
@@ -51,28 +52,41 @@ def encode_head(
     encoded, and for headers that frame the body: those are not the caller's.
     """
     lines = [f"{method} {target} HTTP/1.1"]
-    for name, value in headers.items():
-        lower = name.lower()
-        if lower == "host":
-            host = ""
-        elif lower in _OURS:
-            raise ValueError(f"{name} is set by the transport, not by the caller")
-        lines.append(f"{name}: {value}")
-    if host:
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if not _name_host(tuple(headers)):
         lines.append(f"Host: {host}")
     if body_size or method in _WITH_BODY:
         lines.append(f"Content-Length: {body_size}")
-    lines.append("\r\n")
-    head = "\r\n".join(lines)
-    ends = len(lines)  # one behind each line but the last, which is the end of the last two
-    if head.count("\r") != ends or head.count("\n") != ends or "\0" in head:
+    text = "".join(lines)
+    if "\r" in text or "\n" in text or "\0" in text:
         raise ValueError("control characters in a request's method, target or headers")
     if " " in target or " " in method or not target.isascii():
         raise ValueError("method or target of a request is not encoded")
+    lines.append("\r\n")
     try:
-        return head.encode("latin-1")
+        return "\r\n".join(lines).encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError("a header of a request is not latin-1") from None  # and not in the error
+
+
+@lru_cache(maxsize=256)  # requests by the million, sets of names by the dozen
+def _name_host(names: tuple[str, ...]) -> bool:
+    """Whether the caller gives a Host. Raises ValueError for what is not the caller's to give."""
+    lower = [name.lower() for name in names]
+    for name in _OURS.intersection(lower):
+        raise ValueError(f"{name} is set by the transport, not by the caller")
+    return "host" in lower
+
+
+def fold_headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Received header fields as text: names in lower case, repeated ones joined by ", "."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in fields}
+    if len(headers) == len(fields):
+        return headers
+    joined: dict[str, list[str]] = {}
+    for name, value in fields:
+        joined.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return {name: ", ".join(values) for name, values in joined.items()}
 
 
 def _bracketed(host: str) -> str:

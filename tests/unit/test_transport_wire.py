@@ -69,7 +69,7 @@ def test_a_header_that_is_not_latin_1_is_refused_without_quoting_the_head() -> N
 
 @pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding"])
 def test_headers_that_frame_the_body_are_not_the_callers(name: str) -> None:
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises(ValueError, match=name.lower()):
         encode_head("h", "PUT", "/", {name: "1"}, 1)
 
 
