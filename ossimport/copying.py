@@ -135,11 +135,9 @@ def verify(sent: int, stored: int | None, key: str, request_id: str) -> None:
         )
 
 
-def compare(stated: Checksum | None, md5: str, crc: int, key: str) -> None:
-    """Hold the bytes as read against the checksum that the source states."""
-    if stated is None:
-        return
-    ours = md5 if stated.algorithm == "md5" else str(crc)
+async def compare(stated: Checksum, body: Body, crc: int, key: str) -> None:
+    """Hold the bytes as read, whose CRC64 is `crc`, against the checksum that the source states."""
+    ours = str(crc) if stated.algorithm == "crc64" else await md5_of(body)
     if stated.value != ours:
         raise Transient(
             f"the bytes as read have the {stated.algorithm} {ours}, the source says {stated.value}",

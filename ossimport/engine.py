@@ -167,11 +167,10 @@ class CopyEngine:
         payload = await self.ends.source.read(info, 0, info.size)
         crc = await hash_body(payload.body)
         headers = headers_for(self.policy, info.key, payload)
-        if self.policy.record_md5 or payload.checksum is not None:
-            md5 = await md5_of(payload.body)
-            compare(payload.checksum, md5, crc, info.key)
-            if self.policy.record_md5:
-                headers["x-oss-meta-md5"] = md5
+        if payload.checksum is not None:
+            await compare(payload.checksum, payload.body, crc, info.key)
+        if self.policy.record_md5:
+            headers["x-oss-meta-md5"] = await md5_of(payload.body)
         return payload, crc, headers
 
 
