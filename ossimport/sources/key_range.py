@@ -8,21 +8,15 @@ done with a small one asks for another, and each cut halves what names there can
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from os.path import commonprefix
 
 from ossimport.listing import Page
 from ossimport.model import Lane, ObjectInfo, Scanned
+from ossimport.sources.key_cut import SAMPLE, Seen, find_cut
 
 PAGE = 1000  # keys per request; a walk holds up to two pages, about a megabyte
 
 Fetch = Callable[[str, int], "Future[Page]"]
 """Ask for up to so many keys behind a key, "" for the beginning."""
-
-_PROBES = 24  # requests that looking for a cut may cost
-_ENOUGH = 100  # keys without which a part is not worth a lane of its own
-_DEPTH = 8  # characters, behind what all keys of a range have in common, that a guess is made of
-_SAMPLE = 16  # one key of so many shows which characters names are made of
-_LONGEST = 1023  # bytes of a key
 
 
 class KeyRanges:
@@ -53,6 +47,7 @@ class KeyRangeScan:
         self._until = lane.until
         self._cursor = lane.cursor
         self._page: list[ObjectInfo] = []
+        self._ceiling = ""  # hardly a key of this lane is behind it
         self._behind = ""  # the key behind which the next page begins
         self._next: Future[Page] | None = None  # asked for
 
@@ -79,14 +74,18 @@ class KeyRangeScan:
         if self._next is None or self._is_end(self._behind):
             return None
         page = self._next.result()
-        floor = page.go_on(self._ranges.prefix, self._behind)
-        if self._is_end(floor):
+        if self._is_end(page.go_on(self._ranges.prefix, self._behind)):
             return None
-        cut = self._find_cut(floor, _sample(self._page) + _sample(page.objects))
-        if cut is None:
+        run = [info.key for info in page.objects]
+        ceiling = self._ceiling or self._until or self._ranges.end
+        cut = find_cut(run, ceiling, self._ranges.prefix, self._look, self._ranges.page_size)
+        self._ceiling = cut.ceiling
+        if cut.is_end and not self._until:
+            self._ranges.end = cut.ceiling
+        if not cut.key:
             return None
-        given = Lane(cut, self._until)
-        self._until = cut
+        given = Lane(cut.key, self._until)
+        self._until = self._ceiling = cut.key
         return given
 
     def _ask(self, after: str) -> None:
@@ -106,62 +105,9 @@ class KeyRangeScan:
         """Nothing of this lane can be behind `after`."""
         return not after or bool(self._until) and after >= self._until
 
-    def _find_cut(self, floor: str, known: list[str]) -> str | None:
-        """A key above `floor`, with enough keys of this lane behind it."""
-        ceiling = self._until or self._ranges.end
-        for _ in range(_PROBES):
-            guess = between(floor, ceiling, known, self._ranges.prefix)
-            if not guess:
-                return None
-            page = self._ranges.fetch(guess, min(_ENOUGH, self._ranges.page_size)).result()
-            after = page.go_on(self._ranges.prefix, guess)
-            if not self._is_end(after):
-                return guess
-            ceiling = guess
-            known += [info.key for info in page.objects]
-            if not page.objects and not after and not self._until:
-                self._ranges.end = guess
-        return None
-
-
-def between(floor: str, ceiling: str, known: list[str], prefix: str) -> str:
-    """A key about half-way from `floor` to `ceiling` ("" = no limit) by the look of known keys.
-
-    It is made of characters of those keys, and so is one that the store can have. Empty if there is
-    no room.
-    """
-    shared = commonprefix([floor, ceiling]) if ceiling else prefix
-    skip = len(shared)
-    tails = [floor[skip:], ceiling[skip:]]
-    tails += [key[skip : skip + _DEPTH] for key in known if key.startswith(shared)]
-    alphabet = sorted(set("".join(tail[:_DEPTH] for tail in tails)))
-    # A key's tail is a fraction; its digits are places in the alphabet, 0 stands for its end.
-    digit = {character: place for place, character in enumerate(alphabet, start=1)}
-    base = len(alphabet) + 1
-    low = _number(tails[0], digit, base)
-    high = _number(tails[1], digit, base) if ceiling else base**_DEPTH
-    guess = shared + _text((low + high) // 2, alphabet, base)
-    if guess <= floor or (ceiling and guess >= ceiling) or len(guess.encode()) > _LONGEST:
-        return ""
-    return guess
-
-
-def _number(tail: str, digit: dict[str, int], base: int) -> int:
-    number = 0
-    for place in range(_DEPTH):
-        number = number * base + (digit[tail[place]] if place < len(tail) else 0)
-    return number
-
-
-def _text(number: int, alphabet: list[str], base: int) -> str:
-    text = ""
-    for place in range(_DEPTH - 1, -1, -1):
-        digit = number // base**place % base
-        if not digit:
-            break
-        text += alphabet[digit - 1]
-    return text
-
-
-def _sample(objects: list[ObjectInfo]) -> list[str]:
-    return [info.key for info in objects[::_SAMPLE]]
+    def _look(self, after: str) -> Seen:
+        """The first keys of this lane behind `after`."""
+        page = self._ranges.fetch(after, min(SAMPLE, self._ranges.page_size)).result()
+        more = page.go_on(self._ranges.prefix, after)
+        keys = [info.key for info in page.objects if not self._until or info.key <= self._until]
+        return Seen(keys, not self._is_end(more))
