@@ -104,6 +104,7 @@ _SOURCE_KEYS = (
     Key("srcDomain", places.domain, "", "the domain bound to the bucket", QINIU, required=True),
     Key("srcDomain", places.domain, "", "the region of the source", COS, required=True),
     Key("srcDomain", places.domain_with_path, "", "the endpoint suffix", AZURE, required=True),
+    Key("srcRegion", places.region, "", "the region of the source", OSS),
     Key("srcBucket", places.oss_bucket, "", "the bucket to read", OSS, required=True),
     Key("srcBucket", places.any_bucket, "", "the bucket to read", CLOUD - OSS, required=True),
     Key("srcPrefix", places.local_directory, "", "the directory to read", LOCAL, required=True),

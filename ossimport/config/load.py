@@ -92,6 +92,9 @@ def _source(value: Values) -> SourceConfig:
         secret_key=value["srcSecretKey"],
         security_token=value["srcSecurityToken"],
         domain=value["srcDomain"],
+        region=_oss_region(endpoint(value["srcDomain"]), value["srcRegion"])
+        if value["srcType"] == "oss" and value["srcDomain"]
+        else "",
         bucket=value["srcBucket"],
         prefix=value["srcPrefix"],
         app_id=value["appId"],
@@ -116,15 +119,21 @@ def _dest(value: Values) -> DestConfig:
         port=where.port,
         bucket=value["destBucket"],
         prefix=value["destPrefix"],
-        region=value["destRegion"] or endpoint_region(where.host) or DEFAULT_REGION,
+        region=_oss_region(where, value["destRegion"]),
         server_side_encryption=value["isServerSideEncryption"],
     )
+
+
+def _oss_region(where: Endpoint, named: str) -> str:
+    return named or endpoint_region(where.host) or DEFAULT_REGION
 
 
 def _check_source(reading: Reading, value: Values) -> None:
     source_type = value["srcType"]
     if source_type in _REGIONAL and value["srcDomain"]:
         _refuse_bucket_in(reading, "srcDomain", endpoint(value["srcDomain"]), value["srcBucket"])
+    if source_type == "oss" and value["srcDomain"]:
+        _warn_of_no_region(reading, "src", endpoint(value["srcDomain"]), value["srcRegion"])
     if source_type == "cos" and reading.good("appId", "srcBucket"):
         _require_app_id(reading, value)
     if value["isDownloadFromCdn"] and not value["cdnDomain"] and reading.good("cdnDomain"):
@@ -146,13 +155,16 @@ def _require_app_id(reading: Reading, value: Values) -> None:
 def _check_dest(reading: Reading, value: Values) -> None:
     where: Endpoint = value["destDomain"]
     _refuse_bucket_in(reading, "destDomain", where, value["destBucket"])
-    named = value["destRegion"] or endpoint_region(where.host)
-    numeric = where.host.replace(".", "").isdigit()
-    if "." in where.host and not numeric and not named:
-        text = f"the host names no region, {DEFAULT_REGION} is assumed; set destRegion if it is not"
-        reading.warn("destDomain", text)
+    _warn_of_no_region(reading, "dest", where, value["destRegion"])
     if value["destPrefix"] and not value["destPrefix"].endswith("/"):
         reading.warn("destPrefix", "it does not end with /, so it is the beginning of file names")
+
+
+def _warn_of_no_region(reading: Reading, end: str, where: Endpoint, named: str) -> None:
+    numeric = where.host.replace(".", "").isdigit()
+    if "." in where.host and not numeric and not named and not endpoint_region(where.host):
+        text = f"the host names no region, {DEFAULT_REGION} is assumed; set {end}Region if it is "
+        reading.warn(f"{end}Domain", text + "not")
 
 
 def _refuse_bucket_in(reading: Reading, key: str, where: Endpoint, bucket: str) -> None:

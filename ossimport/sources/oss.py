@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ossimport.config.places import endpoint, endpoint_region
+from ossimport.config.places import endpoint
 from ossimport.errors import Permanent, StorageError
 from ossimport.listing import Page
 from ossimport.model import Lane, ObjectInfo, Scanned, Verdict
@@ -151,7 +151,7 @@ def open_source(
     access = Access(
         endpoint=Endpoint(where.scheme, where.host, where.port),
         bucket=config.bucket,
-        region=endpoint_region(where.host) or "cn-hangzhou",
+        region=config.region,
         access_key=config.access_key,
         secret_key=config.secret_key.reveal(),
         security_token=config.security_token.reveal(),

@@ -309,6 +309,19 @@ def test_the_region_comes_from_the_endpoint_else_it_is_hangzhou(
     assert _job(home, destDomain=host, destRegion="cn-beijing").warnings == ()
 
 
+def test_the_region_of_an_oss_source_is_found_in_the_same_way(home: Path) -> None:
+    source = {"srcType": "oss", "srcAccessKey": "a", "srcSecretKey": "b", "srcBucket": "bucket"}
+
+    def region(**more: str) -> tuple[str, int]:
+        job = _job(home, **source, srcPrefix="", **more)
+        return job.source.region, len(job.warnings)
+
+    assert region(srcDomain="oss-cn-beijing.aliyuncs.com") == ("cn-beijing", 0)
+    assert region(srcDomain="http://127.0.0.1:80") == ("cn-hangzhou", 0)
+    assert region(srcDomain="files.example.com") == ("cn-hangzhou", 1)
+    assert region(srcDomain="files.example.com", srcRegion="oss-us-west-1") == ("us-west-1", 0)
+
+
 @pytest.mark.parametrize("directory", ["conf", "etc"])
 def test_the_installation_is_above_conf_else_where_the_file_is(directory: str, home: Path) -> None:
     (home / directory).mkdir()
