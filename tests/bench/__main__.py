@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tests.bench import report, requests, scanning, startup, uploads
+from tests.bench import footprint, report, requests, scanning, startup, uploads
 from tests.bench.bench import Bench
 from tests.bench.figures import Results, Table
 from tests.bench.measure import machine
@@ -25,6 +25,7 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "import": startup.import_,
     "scan": scanning.scan,
     "requests": requests.requests,
+    "memory": footprint.memory,
 }
 
 
@@ -42,6 +43,12 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
 @click.option("--delay-ms", default=0.0, help="Have the server answer so much later.")
 @click.option("--tls", is_flag=True, help="Have the server speak TLS.")
 @click.option(
+    "--most-objects",
+    default=1_000_000,
+    show_default=True,
+    help="Of the longest run of `memory`; 10000000 takes a quarter of an hour.",
+)
+@click.option(
     "--json",
     "json_file",
     default="build/bench.json",
@@ -56,6 +63,7 @@ def main(
     objects: tuple[int, int],
     delay_ms: float,
     tls: bool,
+    most_objects: int,
     json_file: Path,
 ) -> None:
     """Measure the product and its peers and print what was found.
@@ -70,7 +78,7 @@ def main(
     results = Results({**machine(), "load before": f"{os.getloadavg()[0]:.1f}"}, command)
     with tempfile.TemporaryDirectory(prefix="ossimport-bench-") as directory:
         few, many = objects
-        bench = Bench(Path(directory), console, runs, few, many, delay_ms, tls)
+        bench = Bench(Path(directory), console, runs, few, many, delay_ms, tls, most_objects)
         for name in cases or CASES:
             for table in CASES[name](bench):
                 results.tables.append(table)

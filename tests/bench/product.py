@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.bench.cheap_server import CheapServer
@@ -28,6 +29,7 @@ from tests.bench.peers import IN_FLIGHT
 from tests.servers.installation import Installation
 
 LOOK_S = 0.5  # slow: each look is a process
+NO_SETTINGS: Mapping[str, object] = MappingProxyType({})
 CHILD = "worker processes"
 _NAMES = {"worker": "celery parent", "redis": "redis", "master": "master"}
 
@@ -98,10 +100,11 @@ class Product:
             found[name] = max(found.get(name, (0, 0)), memory(process.pid), key=lambda m: m[1])
         return found
 
-    def children(self) -> list[int]:
-        """The processes that copy."""
+    def child(self) -> int:
+        """The process that copies."""
         names = self._names()
-        return [process.pid for process in tree(self._supervisor) if process.pid not in names]
+        (pid,) = (each.pid for each in tree(self._supervisor) if each.pid not in names)
+        return pid
 
     @property
     def _supervisor(self) -> int:
@@ -133,12 +136,20 @@ class Product:
 
 @contextmanager
 def product(
-    home: Path, server: CheapServer, *, workers: int = 1, cores: set[int] | None = None
+    home: Path,
+    server: CheapServer,
+    *,
+    workers: int = 1,
+    cores: set[int] | None = None,
+    settings: Mapping[str, object] = NO_SETTINGS,
 ) -> Iterator[Product]:
-    """Install into `home`, start on `cores` (default: the client's), and stop at the end."""
+    """Install into `home`, start on `cores` (default: the client's), and stop at the end.
+
+    `settings` are further lines of sys.properties.
+    """
     home.mkdir(parents=True)
-    settings = {"workerProcessNum": workers, "workerTaskThreadNum": IN_FLIGHT * workers}
-    installation = Installation(home, sandboxPort="", flowerPort="", **settings)
+    threads = {"workerProcessNum": workers, "workerTaskThreadNum": IN_FLIGHT * workers}
+    installation = Installation(home, sandboxPort="", flowerPort="", **threads, **settings)
     with _trusting(server):
         try:
             with on_cores(cores or CLIENT_CORES):
