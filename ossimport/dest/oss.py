@@ -7,6 +7,7 @@ Everything rarer is oss2's, in a few threads.
 
 import asyncio
 import logging
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -24,13 +25,14 @@ from requests.adapters import HTTPAdapter
 
 from ossimport.dest.base import OSS_LIMITS, Body, Destination, Stored, StoredPart
 from ossimport.dest.wire import check_key, encode_headers
-from ossimport.errors import Fatal, StorageError, Transient
+from ossimport.errors import Fatal, StorageError
 from ossimport.model import ObjectInfo
 from ossimport.oss.bucket import LARGEST_PAGE, Access, OssBucket
 from ossimport.oss.refusals import DESTINATION, read_refusal
 from ossimport.oss.signing import encode_query
 from ossimport.transport import Endpoint, Response, Transport
-from ossimport.transport.faults import connect_fault, exchange_fault, timed_out
+from ossimport.transport.faults import connect_fault, exchange_fault, proxy_refused, timed_out
+from ossimport.transport.proxy import Proxy, through
 
 _CONTROL_THREADS = 8
 _CONNECT_S = 10.0  # of the control plane; the transport has its own limits
@@ -40,6 +42,7 @@ _DEFAULT_TYPE = {"content-type": "application/octet-stream"}  # else oss2 guesse
 # What oss2 raises when an answer is not OSS's: it parses XML and numbers without checking.
 _BAD_ANSWER = (ParseError, RuntimeError, ValueError, KeyError)
 _OSS2_FAULTS = (oss2.exceptions.OssError, requests.RequestException, *_BAD_ANSWER)
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")  # in http.client's words
 
 T = TypeVar("T")
 
@@ -76,7 +79,8 @@ class OssDestination:
         access = Access(endpoint, bucket, region, access_key, secret_key, security_token)
         self._bucket = OssBucket(access, transport, DESTINATION, clock)
         self._control_timeout = control_timeout
-        self._session = _ControlSession(endpoint.scheme)
+        self._proxy = transport.proxies.between(self._bucket.endpoint)
+        self._session = _ControlSession(endpoint.scheme, self._proxy)
         self._threads = ThreadPoolExecutor(_CONTROL_THREADS, thread_name_prefix="oss-control")
         provider = StaticCredentialsProvider(access_key, secret_key, security_token)
         try:
@@ -204,43 +208,52 @@ class OssDestination:
             return call(self._control_bucket)
         except oss2.exceptions.ServerError as exc:
             headers = {name.lower(): value for name, value in exc.headers.items()}
+            if exc.status == 407 and self._proxy is not None:
+                raise proxy_refused(self._way(), 407) from None
             # Not `from exc`: its text holds the string that was signed.
             raise self._bucket.refused(exc.status, headers, exc.body, op, key) from None
         except _OSS2_FAULTS as exc:
             raise self._translate_fault(exc, op, key) from exc
 
-    def _translate_fault(self, exc: Exception, op: str, key: str) -> Transient:
+    def _translate_fault(self, exc: Exception, op: str, key: str) -> StorageError:
         """What no answer, or no sensible answer, to oss2 means."""
         cause = exc.exception if isinstance(exc, oss2.exceptions.RequestError) else exc
         system = _system_error(cause)
+        refused = _TUNNEL_REFUSED.search(str(system))
+        fault: StorageError
         if isinstance(exc, _BAD_ANSWER):
             fault = self._bucket.not_oss(op, key)
         elif isinstance(cause, requests.ReadTimeout):
-            fault = timed_out(
-                self._bucket.endpoint, f"no answer within {self._control_timeout:g} s"
-            )
+            fault = timed_out(self._way(), f"no answer within {self._control_timeout:g} s")
+        elif refused is not None:
+            fault = proxy_refused(self._way(), int(refused[1]))
         elif system is not None:
-            fault = connect_fault(self._bucket.endpoint, system, _CONNECT_S)
+            fault = connect_fault(self._way(), system, _CONNECT_S)
         else:
-            fault = exchange_fault(self._bucket.endpoint, None, 0)
+            fault = exchange_fault(self._way(), None, 0)
         fault.op, fault.key = op, key
         return fault
+
+    def _way(self) -> str:
+        return through(self._bucket.endpoint, self._proxy)
 
 
 _check: type[Destination] = OssDestination
 
 
 class _ControlSession(oss2.Session):  # type: ignore[misc]  # oss2 has no types
-    """Connections of the control plane: no retries, no proxies, no redirects.
+    """Connections of the control plane: the transport's proxy, no retries, no redirects.
 
-    Proxies and `.netrc` are left aside because the transport does not know them either; a redirect
+    The environment is left aside, `.netrc` and all: the proxy is the transport's. A redirect
     would take the security token to another host.
     """
 
-    def __init__(self, scheme: str) -> None:
+    def __init__(self, scheme: str, proxy: Proxy | None) -> None:
         adapter = _SystemTrust if scheme == "https" else HTTPAdapter
         super().__init__(adapter=adapter(pool_maxsize=_CONTROL_THREADS, max_retries=0))
         self.session.trust_env = False
+        if proxy is not None:
+            self.session.proxies = {scheme: proxy.url}
         self.session.get_redirect_target = lambda response: None
 
 
@@ -250,6 +263,12 @@ class _SystemTrust(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """As in requests, with the system's TLS context."""
         super().init_poolmanager(*args, ssl_context=ssl.create_default_context(), **kwargs)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """As in requests, with the system's TLS context."""
+        if proxy not in self.proxy_manager:
+            kwargs["ssl_context"] = ssl.create_default_context()
+        return super().proxy_manager_for(proxy, **kwargs)
 
 
 def _probe(bucket: Any, prefix: str) -> None:

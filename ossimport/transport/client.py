@@ -16,7 +16,7 @@ from ossimport.transport.faults import Stale, closed, proxy_refused
 from ossimport.transport.inflight import InFlight
 from ossimport.transport.outgoing import Outgoing
 from ossimport.transport.pool import Pool
-from ossimport.transport.proxy import Proxies
+from ossimport.transport.proxy import Proxies, through
 from ossimport.transport.tls import ResumingContext
 from ossimport.transport.wire import Body, Endpoint, Response, encode_head
 
@@ -105,7 +105,9 @@ class Transport:
         ConnectionRefused, ConnectionFailed, DnsFailure, TlsError, BadResponse),
         Permanent(BadResponse) for a response with a body of more than `max_body` bytes, and
         ValueError, before anything is sent, for a request that would not be one line per header.
-        A cancelled request closes its connection.
+        A proxy that refuses is a ProxyRefused: Fatal if it wants other credentials, Permanent if
+        it forbids the endpoint, else Transient; Fatal(InvalidProxy) is one that we cannot use. A
+        cancelled request closes its connection.
         """
         if self._pace is not None and body:
             await asyncio.sleep(self._pace(min(len(body), self._pace_slice)))
@@ -130,7 +132,7 @@ class Transport:
         finally:
             pool.give_back(connection)
         if proxy is not None and response.status == 407:
-            raise proxy_refused(f"{endpoint} through the proxy {proxy}", 407)
+            raise proxy_refused(through(endpoint, proxy), 407)
         return response
 
     def in_flight(self) -> dict[Endpoint, tuple[int, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from ossimport.transport.addresses import Addresses
 from ossimport.transport.connection import Connection
 from ossimport.transport.faults import connect_fault, proxy_refused
-from ossimport.transport.proxy import Proxy
+from ossimport.transport.proxy import Proxy, through
 from ossimport.transport.tls import ResumingContext
 from ossimport.transport.wire import Endpoint, encode_head
 
@@ -38,9 +38,8 @@ class Dialer:
         self._tls = tls
         self._timeout = timeout
         self._make = make
-        self._gate = self._where = str(endpoint)  # where it went wrong: before, and behind it
+        self._gate = self._where = through(endpoint, proxy)  # what fails before it, and behind it
         if proxy is not None:
-            self._where = f"{endpoint} through the proxy {proxy}"
             self._gate = f"the proxy {proxy} ({endpoint.scheme.upper()}_PROXY) to {endpoint}"
 
     async def dial(self) -> Connection:

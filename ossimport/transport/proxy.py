@@ -30,6 +30,11 @@ class Proxy:
         return str(Endpoint("http", self.host, self.port))
 
 
+def through(endpoint: Endpoint, proxy: Proxy | None) -> str:
+    """Where something happened, for people."""
+    return str(endpoint) if proxy is None else f"{endpoint} through the proxy {proxy}"
+
+
 class Proxies:
     """The proxy for each scheme, and the hosts that are reached without one."""
 

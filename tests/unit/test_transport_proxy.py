@@ -6,12 +6,13 @@ import ssl
 import threading
 import traceback
 from base64 import b64encode
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ossimport.dest.oss import OssDestination
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.transport import Endpoint, Proxies, Response, Transport
 from tests.servers.raw_http import LOOPS, Peer, RawServer, run_on
@@ -386,3 +387,81 @@ def test_a_proxy_that_says_nothing_ends_in_a_timeout_and_frees_the_place(run: Ru
 
         run(main())
     assert proxy.connections == 2
+
+
+# -- the control plane of OSS, which is not ours, goes the same way
+
+
+@contextlib.asynccontextmanager
+async def destination(endpoint: Endpoint, proxy: Endpoint) -> AsyncIterator[OssDestination]:
+    url = f"http://{CREDENTIALS}@{proxy.authority}"
+    transport = Transport(proxies=Proxies({"all": url}))
+    dest = OssDestination(
+        endpoint=endpoint,
+        bucket="bucket",
+        access_key="access",
+        secret_key="secret",
+        region="cn-hangzhou",
+        transport=transport,
+    )
+    try:
+        yield dest
+    finally:
+        await dest.close()
+        await transport.close()
+
+
+STARTED = b"<InitiateMultipartUploadResult><UploadId>U</UploadId></InitiateMultipartUploadResult>"
+
+
+async def test_the_control_plane_sends_plain_requests_through_the_proxy() -> None:
+    heads: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        heads.append(peer.read_request()[0])
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(STARTED), STARTED))
+
+    with RawServer(script) as proxy:
+        async with destination(PLAIN, proxy.endpoint) as dest:
+            assert await dest.start_upload("key", {}) == "U"
+    assert heads[0].startswith(b"POST http://bucket.b.test:80/key?uploads= HTTP/1.1\r\n")
+    assert BASIC in heads[0].split(b"\r\n")
+
+
+async def test_the_control_plane_goes_through_a_tunnel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+    heads: list[bytes] = []
+
+    def serve(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(STARTED), STARTED))
+
+    def pass_on(peer: Peer) -> None:
+        heads.append(peer.read_head())
+        relay(peer, server.endpoint)
+
+    with RawServer(serve, authority.context) as server, RawServer(pass_on) as proxy:
+        async with destination(server.endpoint, proxy.endpoint) as dest:
+            for _ in range(2):
+                assert await dest.start_upload("key", {}) == "U"
+    assert BASIC in heads[1].split(b"\r\n")
+
+
+@pytest.mark.parametrize("endpoint", [SECURED, PLAIN])
+async def test_the_control_plane_says_that_a_proxy_wants_other_credentials(
+    endpoint: Endpoint,
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(refusal(b"407 Authentication Required"))
+
+    with RawServer(script) as proxy:
+        async with destination(endpoint, proxy.endpoint) as dest:
+            with pytest.raises(Fatal, match="it asks for other credentials") as caught:
+                await dest.start_upload("key", {})
+    assert caught.value.code == "ProxyRefused"
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "word" not in shown.replace("PASSWORD", "")
