@@ -10,7 +10,7 @@ from ossimport.crc64 import crc64_combine
 from ossimport.dest.base import Limits, Stored
 from ossimport.errors import Fatal, Permanent, Transient
 from ossimport.model import CopyResult, Outcome, Upload
-from ossimport.sources.base import Payload
+from ossimport.sources.base import Checksum, Payload
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,14 @@ class PartsCopy:
         return self._moved.bytes
 
     async def copy(self, it: Copying, key: str) -> CopyResult:
-        upload = await self._open_upload(it, key)
+        ends = self._ends
+        # No bytes yet: only what travels with them, and the checksum of them all.
+        about = await ends.ask_source(lambda: ends.source.read(it.info, 0, 0), it)
+        upload = await self._open_upload(it, key, about)
         sending = _PartSender(self._ends, it, upload, self._policy.parts_in_flight, self._moved)
         try:
             crc = await sending.run()
+            stated = _crc64_stated(about, crc, it.info.key)
             stored = await self._finish(it, upload, crc)
         except Permanent:
             await self.drop(it)
@@ -61,10 +65,10 @@ class PartsCopy:
             sending.close()
         it.upload = None
         await it.save(None)
-        proof = proof_of(stored, None)
+        proof = proof_of(stored, stated)
         return it.ended(Outcome.COPIED, proof, crc, request_id=stored.request_id)
 
-    async def _open_upload(self, it: Copying, key: str) -> Upload:
+    async def _open_upload(self, it: Copying, key: str, about: Payload) -> Upload:
         """Go on with the upload if it holds parts of this very version, else begin a new one."""
         part_size = part_size_for(it.info.size, self._policy.part_size, self._ends.dest.limits)
         if it.upload is not None:
@@ -73,7 +77,7 @@ class PartsCopy:
                 if kept is not None:
                     return kept
             await self.drop(it)
-        headers = headers_for(self._policy, it.info.key, Payload(b""))
+        headers = headers_for(self._policy, it.info.key, about)
         upload_id = await self._ends.ask_dest(
             lambda: self._ends.dest.start_upload(key, headers), it
         )
@@ -213,6 +217,24 @@ class _PartSender:
     def _moved_by(self, amount: int) -> None:
         self._moved += amount
         self._moving.bytes += amount
+
+
+def _crc64_stated(about: Payload, crc: int, key: str) -> Checksum | None:
+    """The source's own CRC64, if it states one; that of the parts must agree.
+
+    Checksums that do not combine say nothing of an object that is read in parts.
+    """
+    stated = about.checksum
+    if stated is None or stated.algorithm != "crc64":
+        return None
+    if stated.value != str(crc):
+        raise Permanent(
+            f"the bytes as read have the CRC64 {crc}, the source says {stated.value}",
+            code="ChecksumMismatch",
+            op="read",
+            key=key,
+        )
+    return stated
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

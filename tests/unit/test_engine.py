@@ -41,6 +41,7 @@ class Shelf:
         self.objects: dict[str, tuple[bytes, int]] = {}
         self.before_read: list[Callable[[], None]] = []
         self.checksum: Checksum | None = None
+        self.headers: dict[str, str] = {}
         self.reads = 0
 
     def put(self, key: str, body: bytes, mtime_ns: int = HOUR_NS) -> ObjectInfo:
@@ -65,7 +66,9 @@ class Shelf:
             self.before_read.pop(0)()
         if await self.stat(info.key) != info:
             raise Permanent("other version", code="SourceChanged", op="read", key=info.key)
-        return Payload(self.objects[info.key][0][offset : offset + length], {}, self.checksum)
+        return Payload(
+            self.objects[info.key][0][offset : offset + length], self.headers, self.checksum
+        )
 
     async def close(self) -> None:
         """Nothing to give back."""
@@ -402,6 +405,25 @@ async def test_a_large_object_arrives_in_parts(bench: Bench) -> None:
     assert bench.engine.moving == 0
 
 
+async def test_what_travels_with_a_large_object_arrives_too(bench: Bench) -> None:
+    bench.source.headers = {"Content-Type": "text/x-own", "x-oss-meta-a": "b"}
+    await bench.copy(bench.source.put("big", BIG))
+    wanted = {"content-type": "text/x-own", "x-oss-meta-a": "b"}
+    assert bench.dest.objects["to/big"].headers == wanted
+
+
+async def test_a_large_object_is_held_against_the_checksum_of_its_source(bench: Bench) -> None:
+    bench.source.checksum = Checksum("crc64", str(crc64(BIG)))
+    assert (await bench.copy(bench.source.put("big", BIG))).proof is Proof.SOURCE
+    bench.source.checksum = Checksum("crc64", str(crc64(BIG) ^ 1))
+    result = await bench.copy(bench.source.put("other", BIG))
+    assert (result.outcome, result.code) == (Outcome.FAILED, "ChecksumMismatch")
+    assert "to/other" not in bench.dest.objects
+    assert not bench.dest._uploads
+    bench.source.checksum = Checksum("md5", "0" * 32)  # parts cannot be held against it
+    assert (await bench.copy(bench.source.put("third", BIG))).proof is Proof.CRC64
+
+
 async def test_the_threshold_itself_still_goes_in_one_request(bench: Bench) -> None:
     await bench.copy(bench.source.put("a", b"x" * 100))
     await bench.copy(bench.source.put("b", b"x" * 101))
@@ -501,7 +523,7 @@ async def test_a_cancelled_upload_is_written_down(bench: Bench) -> None:
     reads = count()
 
     async def slow(info: ObjectInfo, offset: int, length: int) -> Payload:
-        if next(reads) > 4:
+        if next(reads) > 5:  # the first is for the headers alone
             await forever.wait()
         return await original(info, offset, length)
 
