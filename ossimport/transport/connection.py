@@ -103,6 +103,8 @@ class Connection(asyncio.BufferedProtocol):
             if self._paused:
                 self._resumed = self._loop.create_future()
                 await self._resumed
+            elif start:
+                await asyncio.sleep(0)  # else a fast peer keeps us from seeing its early answer
             if waiter.done():  # answered early, or lost
                 return
             self._handed += len(part)

@@ -4,7 +4,7 @@ import contextlib
 import gc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ossimport.errors import Permanent, Transient
@@ -90,6 +90,7 @@ CHUNKED = (
 COUNTED = b'HTTP/1.1 201 Created\r\nContent-Length: 11\r\nETag: "\xe4"\r\n\r\nhello world'
 
 
+@settings(deadline=None)
 @given(st.sampled_from([CHUNKED, COUNTED]), st.sets(st.integers(1, 400)))
 def test_a_response_reads_the_same_however_it_is_cut(wire: bytes, cuts: set[int]) -> None:
     places = [0, *sorted(cut for cut in cuts if cut < len(wire)), len(wire)]
@@ -108,6 +109,7 @@ def test_a_response_reads_the_same_however_it_is_cut(wire: bytes, cuts: set[int]
         }
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3000), st.integers(1, 100), st.sets(st.integers(1, 3100)), st.booleans())
 def test_a_long_body_can_be_read_into_its_place(
     size: int, least: int, cuts: set[int], more: bool
@@ -270,6 +272,7 @@ def test_what_is_not_http_is_a_bad_response(wire: bytes) -> None:
     assert "example.test" in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_random_bytes_never_raise_anything_else(wire: bytes) -> None:
     reader = ResponseReader(HTTP)
