@@ -139,17 +139,17 @@ def product(
     home: Path,
     server: CheapServer,
     *,
-    workers: int = 1,
     cores: set[int] | None = None,
     settings: Mapping[str, object] = NO_SETTINGS,
 ) -> Iterator[Product]:
     """Install into `home`, start on `cores` (default: the client's), and stop at the end.
 
-    `settings` are further lines of sys.properties.
+    It has one worker process and as many requests in flight as the peers, unless the `settings`,
+    lines of sys.properties, say something else.
     """
     home.mkdir(parents=True)
-    threads = {"workerProcessNum": workers, "workerTaskThreadNum": IN_FLIGHT * workers}
-    installation = Installation(home, sandboxPort="", flowerPort="", **threads, **settings)
+    values = {"sandboxPort": "", "flowerPort": "", "workerTaskThreadNum": IN_FLIGHT, **settings}
+    installation = Installation(home, **values)
     with _trusting(server):
         try:
             with on_cores(cores or CLIENT_CORES):

@@ -174,7 +174,8 @@ def parts_xml(bucket: Bucket, upload_id: str) -> bytes:
     )
     return (
         f"<ListPartsResult><Bucket>{bucket.name}</Bucket><Key>{escape(upload.key.decode())}</Key>"
-        f"<UploadId>{upload_id}</UploadId><IsTruncated>false</IsTruncated>{parts}"
+        f"<UploadId>{upload_id}</UploadId><NextPartNumberMarker>0</NextPartNumberMarker>"
+        f"<IsTruncated>false</IsTruncated>{parts}"
         "</ListPartsResult>"
     ).encode()
 

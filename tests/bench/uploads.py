@@ -61,28 +61,32 @@ def bucket(bench: Bench) -> list[Table]:
 
 
 def latency(bench: Bench) -> list[Table]:
-    """Files of 4 KiB to a server that answers 20 ms later; one worker process, and two."""
+    """Files of 4 KiB to a server that answers 20 ms later; ours also without the peers' limit."""
     delay_ms = bench.delay_ms or FAR_MS
     ceiling = IN_FLIGHT * 1000 / delay_ms
     few, many = bench.few // 2, bench.many // 2
     trees = bench.tree(SMALL, few, many)
     title = f"files of 4 KiB, {delay_ms:g} ms away, {few:,} and {many:,} of them"
     table = Table("latency", title)
+    pair = {"workerProcessNum": 2, "workerTaskThreadNum": 2 * IN_FLIGHT}
     with (
         bench.server(delay_ms=delay_ms) as server,
         product(bench.home(), server) as ours,
-        product(bench.home(), server, workers=2, cores=ALL_CORES) as two,
+        product(bench.home(), server, cores=ALL_CORES, settings=pair) as two,
+        product(bench.home(), server, settings={"workerTaskThreadNum": ""}) as free,
     ):
         copies = _uploading(bench, server, ours, trees)
         copies[f"{OURS}, 2 processes"] = _our_upload(two, trees)
+        copies[f"{OURS}, as shipped"] = _our_upload(free, trees)
         bench.compare(server, copies, (few, many), SMALL, table)
     share = f"of {ceiling:,.0f}/s"
     for values in table.rows.values():
         values[share] = [speed / ceiling for speed in values["objects/s"]]
-    table.notes.append(
+    table.notes += [
         f"{ceiling:,.0f} objects/s is what {IN_FLIGHT} requests in flight can reach at {delay_ms:g}"
-        f" ms each. Two processes are allowed {2 * IN_FLIGHT}, and all cores."
-    )
+        f" ms each. Two processes are allowed {2 * IN_FLIGHT}, and all cores.",
+        "As shipped: one process finds by itself how many requests in flight are best.",
+    ]
     return [table]
 
 
