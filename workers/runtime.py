@@ -36,6 +36,11 @@ FIRST_IN_FLIGHT = 60  # per worker, as the original always had; more and fewer a
 KEPT_ENGINES = 4  # jobs that a process switches between without new connections
 
 
+def part_of(number: int, processes: int, index: int) -> int:
+    """What process `index` has of a number that a worker's processes share; never nothing."""
+    return max(1, (number + processes - 1 - index) // processes)
+
+
 class Dealt(NamedTuple):
     """How a message was dealt with. `state` is None if the task goes on elsewhere."""
 
@@ -61,7 +66,8 @@ class Runtime:
         self._ledger: WorkerLedger = open_ledger(redis_url)
         self._sealer: Sealer = cluster_key(system.home)
         self._loop = _new_loop()
-        self._runners = self._part_of(system.task_threads)
+        self._index = current_process_index(base=0) or 0  # among this worker's processes
+        self._runners = part_of(system.task_threads, system.worker_processes, self._index)
         self._share = system.buffer_bytes // system.worker_processes
         self._transport = self._make_transport(throttle)
         self._engines: dict[bytes, tuple[JobConfig, CopyEngine]] = {}  # by sealed settings
@@ -166,8 +172,8 @@ class Runtime:
         return config, engine
 
     def _make_transport(self, throttle: Cell) -> Transport:
-        most, first = self._runners, self._part_of(FIRST_IN_FLIGHT)
-        rate = self._system.throughput
+        most, rate = self._runners, self._system.throughput
+        first = part_of(FIRST_IN_FLIGHT, self._system.worker_processes, self._index)
         if not rate:
             return Transport(max_connections=most, first_connections=first)
         return Transport(
@@ -176,12 +182,6 @@ class Runtime:
             pace=bandwidth(rate, throttle).take,
             pace_slice=slice_size(rate),
         )
-
-    def _part_of(self, number: int) -> int:
-        """This process's part of what the worker's processes share; together they have it all."""
-        processes = self._system.worker_processes
-        index = current_process_index(base=0) or 0
-        return max(1, (number + processes - 1 - index) // processes)
 
     def _policy(self, config: JobConfig) -> CopyPolicy:
         return CopyPolicy(

@@ -24,6 +24,7 @@ from ossimport.patience import backoff
 from ossimport.transport.inflight import InFlight
 from ossimport.transport.pool import Pool
 from ossimport.transport.wire import Endpoint
+from workers.runtime import part_of
 
 SEEDS = pytest.mark.parametrize("seed", [1, 2, 3])
 
@@ -491,6 +492,18 @@ def test_what_was_found_is_in_the_log_for_who_looks_closely(
     assert told == [
         f"http://service: {a} requests in flight, not {b}" for b, a in [(60, 120), (120, 240)]
     ]
+
+
+# -- the processes of a worker --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "parts"), [(60, [8, 8, 8, 8, 7, 7, 7, 7]), (240, [120, 120]), (1, [1]), (1, [1, 1])]
+)
+def test_the_processes_of_a_worker_share_a_number_and_none_has_nothing(
+    number: int, parts: list[int]
+) -> None:
+    assert [part_of(number, len(parts), index) for index in range(len(parts))] == parts
 
 
 # -- the pool that it governs --------------------------------------------------------------------
