@@ -182,7 +182,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """See asyncio.Protocol."""
-        if self._waiter is not None:
+        response = self._reader.finish() if self._waiter is not None else None
+        if response is not None and self._said_goodbye():
+            self._answer(response)
+        elif self._waiter is not None:
             self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -226,12 +229,9 @@ class Connection(asyncio.BufferedProtocol):
             self.resume_writing()
 
     def _end(self, exc: Exception | None) -> None:
-        """No more bytes will come."""
-        response = self._reader.finish() if exc is None else None
+        """No more bytes will come, and there is no response."""
         received = self._reader.received
-        if response is not None:
-            self._answer(response)
-        elif (
+        if (
             self.exchanges > 1
             and not received
             and (exc is None or isinstance(exc, ConnectionError))
@@ -239,6 +239,13 @@ class Connection(asyncio.BufferedProtocol):
             self.fail(Stale(f"{self.where}: closed while idle", code="ConnectionReset"))
         else:
             self.fail(exchange_fault(self.where, exc, received))
+
+    def _said_goodbye(self) -> bool:
+        """Whether it was the other end that closed: under TLS anybody on the way can send a FIN."""
+        try:
+            return self.tls is None or not self.tls.read(1)  # close_notify reads as the end
+        except ssl.SSLError:
+            return False
 
     def _rescue(self) -> None:
         """Read what the kernel still holds.

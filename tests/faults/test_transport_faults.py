@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import gc
+import os
 import socket
+import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 from ossimport.errors import Permanent, StorageError, Transient
 from ossimport.transport import Endpoint, Response, Transport
 from tests.servers.raw_http import LOOPS, Peer, RawServer, run_on
+from tests.unit.test_transport import Authority
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BIG = memoryview(bytes(range(256)) * (16 << 10))  # 4 MiB
@@ -97,6 +101,43 @@ def test_a_connection_closed_at_any_byte_of_the_response_is_transient(
     with RawServer(script) as server:
         run(main())
     assert server.connections == len(answer) + 1
+
+
+def test_a_connection_closed_at_any_byte_of_the_request_is_transient(run: Runner) -> None:
+    def script(peer: Peer) -> None:
+        if peer.number > 1:
+            peer.sock.recv(peer.number - 1, socket.MSG_WAITALL)
+
+    async def main() -> None:
+        transport = Transport()
+        for cut in range(90):
+            error = await failure(transport.request(server.endpoint, "PUT", "/k", {}, b"body" * 5))
+            assert error.code == "ConnectionReset", cut
+        await transport.close()
+
+    with RawServer(script) as server:
+        run(main())
+    assert server.connections == 90
+
+
+def test_a_kept_alive_connection_closed_at_any_byte_of_the_request_is_replaced(
+    run: Runner,
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+        peer.sock.recv(peer.number, socket.MSG_WAITALL)
+
+    async def main() -> None:
+        transport = Transport()
+        for _ in range(60):
+            response = await transport.request(server.endpoint, "PUT", "/k", {}, b"body" * 5)
+            assert response.body == b"ok"
+        await transport.close()
+
+    with RawServer(script) as server:
+        run(main())
+    assert server.connections == 60
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 65_536, 1_000_000, 4 << 20])
@@ -396,7 +437,37 @@ def test_a_server_that_stalls_ends_in_a_timeout(run: Runner, stall: str) -> None
     assert 0.25 < time.monotonic() - began < 3
 
 
-def test_a_server_that_trickles_is_ended_by_the_least_speed(run: Runner) -> None:
+@pytest.mark.parametrize(
+    ("answer", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nX-A: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n"),
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-T: 1\r\n"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+    ],
+)
+def test_a_server_that_trickles_is_ended_by_the_least_speed(
+    run: Runner, answer: bytes, drop: bytes
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(answer)
+        while not release.wait(0.02):
+            peer.send(drop)
+
+    release = threading.Event()
+    with RawServer(script) as server:
+        error = run(failure(ask(server.endpoint, idle_timeout=0.2, min_speed=1e6)))
+        release.set()
+    assert error.code == "Timeout"
+    assert "less than 1e+06" in str(error)
+
+
+def test_a_request_that_takes_too_long_in_all_is_ended(run: Runner) -> None:
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
@@ -405,12 +476,51 @@ def test_a_server_that_trickles_is_ended_by_the_least_speed(run: Runner) -> None
 
     release = threading.Event()
     with RawServer(script) as server:
-        error = run(failure(ask(server.endpoint, idle_timeout=0.3, min_speed=1000)))
-        assert error.code == "Timeout"
-        assert "less than 1000" in str(error)
-        error = run(failure(ask(server.endpoint, total_timeout=1.0)))
-        assert "more than 1 s" in str(error)
+        error = run(failure(ask(server.endpoint, total_timeout=0.5)))
         release.set()
+    assert "more than 0.5 s" in str(error)
+
+
+def test_a_server_that_takes_a_large_body_byte_by_byte_is_ended(run: Runner) -> None:
+    def script(peer: Peer) -> None:
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.read_head()
+        while not release.wait(0.02):
+            peer.sock.recv(1)
+
+    release = threading.Event()
+    with RawServer(script) as server:
+        error = run(
+            failure(ask(server.endpoint, "PUT", memoryview(bytes(32 << 20)), idle_timeout=0.3))
+        )
+        release.set()
+    assert error.code == "Timeout"
+
+
+def test_a_kept_alive_connection_to_a_server_that_has_vanished_is_given_up(run: Runner) -> None:
+    """No answer, no FIN: what a pulled plug, or a firewall that forgot us, looks like."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+        if peer.number == 1:
+            release.wait(5)
+        else:
+            keeping_alive(peer)
+
+    async def main() -> None:
+        transport = Transport(idle_timeout=0.3, max_connections=1)
+        await transport.request(server.endpoint, "GET", "/k", {})
+        error = await failure(transport.request(server.endpoint, "PUT", "/k", {}, BIG))
+        assert error.code == "Timeout"
+        assert (await transport.request(server.endpoint, "PUT", "/k", {}, BIG)).status == 200
+        await transport.close()
+
+    release = threading.Event()
+    with RawServer(script) as server:
+        run(main())
+        release.set()
+    assert server.connections == 2
 
 
 def test_a_slow_reader_is_not_taken_for_a_dead_one(run: Runner) -> None:
@@ -421,11 +531,11 @@ def test_a_slow_reader_is_not_taken_for_a_dead_one(run: Runner) -> None:
         peer.read_head()
         for _ in range(len(BIG) >> 17):
             peer.read_body(128 << 10)
-            time.sleep(0.05)  # the slow line; not a wait for anything
+            time.sleep(0.03)  # the slow line; not a wait for anything
         peer.send(OK)
 
     with RawServer(script) as server:
-        response = run(ask(server.endpoint, "PUT", BIG, idle_timeout=0.5))
+        response = run(ask(server.endpoint, "PUT", BIG, idle_timeout=0.4))
     assert response.status == 200
 
 
@@ -568,3 +678,160 @@ def test_closing_ends_the_requests_under_way_and_those_that_wait(run: Runner) ->
     with RawServer(script) as server:
         run(main())
     assert server.connections == 1
+
+
+# -- under TLS
+
+
+@pytest.fixture(name="authority", scope="module")
+def fixture_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def test_a_tls_stream_cut_anywhere_is_transient(run: Runner, authority: Authority) -> None:
+    def serve(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+
+    def cut(peer: Peer) -> None:
+        """Pass on what the server says, up to a byte that comes later with each connection."""
+        left = 1 + 89 * (peer.number - 1)
+        with socket.create_connection(server.endpoint[1:], 5) as behind:
+            forth = threading.Thread(target=pour, args=(peer.sock, behind))
+            forth.start()
+            while left and (data := behind.recv(left)):
+                peer.send(data)
+                left -= len(data)
+            peer.sock.shutdown(socket.SHUT_RDWR)
+            forth.join(5)
+
+    async def main() -> None:
+        transport = Transport(ca_file=str(authority.ca_file))
+        endpoint = relay.endpoint._replace(scheme="https")
+        codes = set()
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    response = await transport.request(endpoint, "PUT", "/k", {}, b"body")
+                except Transient as exc:
+                    codes.add(exc.code)
+                else:
+                    break
+        assert response.body == b"ok"
+        assert codes <= {"ConnectionReset", "TlsError"}
+        await transport.close()
+
+    with RawServer(serve, authority.context) as server, RawServer(cut) as relay:
+        run(main())
+    assert relay.connections > 10
+
+
+def pour(source: socket.socket, target: socket.socket) -> None:
+    """Pass bytes on until there are no more."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 10", "Transfer-Encoding: chunked", "X-A: 1"])
+def test_an_answer_that_ends_without_goodbye_under_tls_is_transient(
+    run: Runner, authority: Authority, framing: str
+) -> None:
+    """Only close_notify ends a body that has no length."""
+    answer = f"HTTP/1.1 200 OK\r\n{framing}\r\n\r\n5\r\nok".encode()
+    with RawServer(scripted(answer), authority.context) as server:
+        error = run(failure(ask(server.endpoint, ca_file=str(authority.ca_file))))
+    assert error.code == "ConnectionReset"
+
+
+def test_a_body_without_length_under_tls_ends_with_a_goodbye(
+    run: Runner, authority: Authority
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n" + body)
+        assert isinstance(peer.sock, ssl.SSLSocket)
+        peer.sock.unwrap()
+
+    body = bytes(BIG[: 1 << 20])
+    with RawServer(script, authority.context) as server:
+        assert run(ask(server.endpoint, ca_file=str(authority.ca_file))).body == body
+
+
+@pytest.mark.parametrize("goodbye", [False, True])
+def test_a_kept_alive_tls_connection_that_is_closed_is_replaced(
+    run: Runner, authority: Authority, goodbye: bool
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+        peer.read_head()  # of the next request, on its way
+        if goodbye:
+            assert isinstance(peer.sock, ssl.SSLSocket)
+            peer.sock.unwrap()
+
+    async def main() -> None:
+        transport = Transport(ca_file=str(authority.ca_file))
+        for _ in range(5):
+            assert (await transport.request(server.endpoint, "PUT", "/k", {}, b"x")).body == b"ok"
+        await transport.close()
+
+    with RawServer(script, authority.context) as server:
+        run(main())
+    assert server.connections == 5
+
+
+def test_garbage_under_a_tls_connection_is_a_tls_error(run: Runner, authority: Authority) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK[:-1])
+        with socket.socket(fileno=os.dup(peer.sock.fileno())) as raw:
+            raw.sendall(b"not a record of TLS at all")
+        peer.wait_closed()
+
+    with RawServer(script, authority.context) as server:
+        error = run(failure(ask(server.endpoint, ca_file=str(authority.ca_file))))
+    assert error.code == "TlsError"
+
+
+def test_a_refusal_during_a_large_body_under_tls_is_the_answer(
+    run: Runner, authority: Authority
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.read_body(100_000)
+        peer.send(REFUSAL)
+        peer.wait_closed()
+
+    with RawServer(script, authority.context) as server:
+        response = run(ask(server.endpoint, "PUT", BIG, ca_file=str(authority.ca_file)))
+    assert (response.status, response.body) == (403, b"no way")
+
+
+# -- memory
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_large_body_is_held_once(run: Runner, authority: Authority, scheme: str) -> None:
+    body = bytes(BIG) * 8
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for start in range(0, len(body), 1 << 16):
+            peer.sock.sendall(memoryview(body)[start : start + (1 << 16)])
+
+    async def main() -> None:
+        transport = Transport(ca_file=str(authority.ca_file))
+        tracemalloc.start()
+        try:
+            response = await transport.request(server.endpoint, "GET", "/k", {})
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert response.body == body
+        assert len(body) < peak < len(body) + (2 << 20)
+        await transport.close()
+
+    with RawServer(script, authority.context if scheme == "https" else None) as server:
+        run(main())
