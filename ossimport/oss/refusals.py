@@ -47,6 +47,8 @@ _CHECK_KEYS = "check {role}AccessKey and {role}SecretKey of the job"
 _RENEW = "put a new security token in {role}SecurityToken, with the keys that belong to it"
 _DOMAIN = "set {role}Domain to the endpoint of the bucket's region, without the bucket's name"
 
+_PLACE = "check {role}Domain and {role}Bucket; see whether what answers is OSS"
+
 _FATAL = {
     "InvalidAccessKeyId": _CHECK_KEYS,
     "SignatureDoesNotMatch": f"{_CHECK_KEYS}, and {{role}}Region if it is set",
@@ -146,7 +148,7 @@ def _disposition(
     if 300 <= refusal.status < 400:
         return Fatal, f"what answers is not OSS, or not the right endpoint: {_DOMAIN}"
     if op in BUCKET_OPS:
-        return Fatal, role.bucket_access if code == "AccessDenied" else ""
+        return Fatal, role.bucket_access if code == "AccessDenied" else _PLACE
     return Permanent, role.object_access if code == "AccessDenied" else _PERMANENT.get(code, "")
 
 

@@ -15,6 +15,7 @@ from ossimport.model import ObjectInfo
 from ossimport.naming import display
 from ossimport.sources.base import NO_HEADERS, Checksum, Payload
 from ossimport.transport import Response
+from ossimport.transport.wire import Body
 
 _MAX_REFUSAL = 64 << 10  # bytes of an answer that is not what was asked for
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
@@ -73,17 +74,14 @@ async def read(dialect: Dialect, info: ObjectInfo, offset: int, length: int) -> 
     if length == 0 and info.size:
         response = await _ask(dialect, "HEAD", "read", info.key, pin=pin)
         _expect_size(info, response.headers.get("content-length", ""))
-        body: bytes | bytearray | memoryview = b""
+        body: Body = b""
     elif (offset, length) == (0, info.size):
-        response = await _ask(dialect, "GET", "read", info.key, pin=pin, length=length)
-        body = _whole(info, response)
+        body, response = await _read_whole(dialect, info, pin)
     else:
         pin["range"] = f"bytes={offset}-{offset + length - 1}"
         response = await _ask(dialect, "GET", "read", info.key, pin=pin, length=length)
         body = _part(info, response, offset, length)
-    etag = response.headers.get("etag", "").strip('"')
-    if info.etag and etag and etag != info.etag:
-        raise _changed(info, "it has another ETag")
+    _expect_version(info, response)
     return Payload(body, carried(dialect, response.headers), dialect.checksum(response.headers))
 
 
@@ -143,19 +141,29 @@ async def _ask(
     raise error
 
 
-def _whole(info: ObjectInfo, response: Response) -> bytes | bytearray | memoryview:
+async def _read_whole(
+    dialect: Dialect, info: ObjectInfo, pin: Mapping[str, str]
+) -> tuple[Body, Response]:
+    try:
+        response = await _ask(dialect, "GET", "read", info.key, pin=pin, length=info.size)
+    except Permanent as exc:
+        if exc.code != "BadResponse":
+            raise
+        raise _changed(info, f"it has more than {info.size} bytes now") from exc
+    return _whole(info, response), response
+
+
+def _whole(info: ObjectInfo, response: Response) -> Body:
     if response.status != 200:
         raise _bad("a part came, and the whole was asked for", "read", info.key)
-    if len(response.body) != info.size:
-        if "content-length" not in response.headers:  # nothing said where it would end
-            raise _bad(f"it ended after {len(response.body)} bytes", "read", info.key)
-        raise _changed(info, f"it had {info.size} bytes and has {len(response.body)}")
+    size = len(response.body)
+    if size < info.size and "content-length" not in response.headers:
+        raise _bad(f"it ended after {size} bytes of {info.size}", "read", info.key)
+    _expect_size(info, str(size))
     return response.body
 
 
-def _part(
-    info: ObjectInfo, response: Response, offset: int, length: int
-) -> bytes | bytearray | memoryview:
+def _part(info: ObjectInfo, response: Response, offset: int, length: int) -> Body:
     if response.status == 200:  # the range was not looked at
         return memoryview(_whole(info, response))[offset : offset + length]
     said = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
@@ -168,6 +176,16 @@ def _part(
     if len(response.body) != length:
         raise _bad(f"it ended after {len(response.body)} bytes of {length}", "read", info.key)
     return response.body
+
+
+def _expect_version(info: ObjectInfo, response: Response) -> None:
+    etag = response.headers.get("etag", "").strip('"')
+    time = response.headers.get("last-modified", "")
+    if info.etag and etag:
+        if etag != info.etag:
+            raise _changed(info, "it has another ETag")
+    elif info.mtime_ns and time and http_date_ns(time) != info.mtime_ns // 10**9 * 10**9:
+        raise _changed(info, "it has another modification time")
 
 
 def _expect_size(info: ObjectInfo, said: str) -> None:

@@ -56,15 +56,46 @@ def test_everything_arrives_whatever_it_is_called_and_however_large(demo: Migrat
     bucket = demo.bucket()
     for key in ODD_KEYS:
         bucket.put_object(f"from/{key}", b"" if key.endswith("dir/") else key.encode())
-    for number in range(300):
-        bucket.put_object(f"from/flat-{number:04d}", b"%d" % number * number)
+    for number in range(1100):  # more than a page
+        bucket.put_object(f"from/flat-{number:04d}", b"%d" % number * (number % 7))
+    headers = {"Content-Type": "text/x-odd", "Cache-Control": "no-cache", "x-oss-meta-a": "b"}
     rng = random.Random(2)
     for size in (0, 1, (1 << 20) + 1, 3 << 20):
-        bucket.put_object(f"from/size-{size}", rng.randbytes(size))
+        bucket.put_object(f"from/size-{size}", rng.randbytes(size), headers)
+    bucket.put_symlink("from/plain.txt", "from/link")
 
     demo.verb("submit", str(demo.job_file))
 
     job = demo.finish()
     assert job["state"] == "Succeed", demo.logs()
     assert demo.stored("in/") == demo.stored("from/")
-    assert job["proof"] == {"3": job["objects"]["copied"] - 2, "2": 2, "1": 0}
+    assert job["proof"] == {"3": job["objects"]["copied"], "2": 0, "1": 0}
+    for size in (0, 1, (1 << 20) + 1, 3 << 20):
+        kept = bucket.head_object(f"in/size-{size}").headers
+        assert {name: kept[name] for name in headers} == headers
+
+
+def test_what_cannot_be_copied_is_told_and_the_rest_arrives(demo: Migration) -> None:
+    bucket = demo.bucket()
+    bucket.put_object("from/", b"")
+    bucket.put_object("from/good", b"good")
+    bucket.put_object("from/control\x01", b"an old client has left it there")
+    bucket.put_object("from/archived", b"cold", {"x-oss-storage-class": "Archive"})
+
+    demo.verb("submit", str(demo.job_file))
+
+    assert demo.finish()["state"] == "Failed"
+    objects = demo.look()["objects"]
+    assert (objects["copied"], objects["failed"], objects["excluded"]) == (1, 2, 1)
+    (errors,) = (path.read_text() for path in demo.tree.glob("failed_tasks/*/error.list"))
+    assert "InvalidKey" in errors
+    assert "InvalidObjectState" in errors
+    assert demo.stored("in/") == {"good": demo.stored("from/good")[""]}
+
+
+def test_a_source_that_cannot_be_read_is_refused_at_once(demo: Migration) -> None:
+    demo.job["srcSecretKey"] = "wrong"
+    demo.apply()
+    out = demo.verb("submit", str(demo.job_file), code=3)
+    assert "SignatureDoesNotMatch" in out
+    assert "srcSecretKey" in out
