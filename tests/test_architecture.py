@@ -18,6 +18,7 @@ LAYERS = [
         "crc64",
         "content_type",
         "filters",
+        "http_date",
         "listing",
         "naming",
         "manifest",

@@ -12,8 +12,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import Any, TypeVar
 from xml.etree.ElementTree import ParseError
 
@@ -26,6 +24,7 @@ from requests.adapters import HTTPAdapter
 from ossimport.dest.base import OSS_LIMITS, Body, Destination, Stored, StoredPart
 from ossimport.dest.wire import check_key, encode_headers
 from ossimport.errors import Fatal, StorageError
+from ossimport.http_date import http_date_ns
 from ossimport.model import ObjectInfo
 from ossimport.oss.bucket import LARGEST_PAGE, Access, OssBucket
 from ossimport.oss.refusals import DESTINATION, read_refusal
@@ -113,7 +112,7 @@ class OssDestination:
         return ObjectInfo(
             key=key,
             size=int(headers.get("content-length", 0)),
-            mtime_ns=_http_date_ns(headers.get("last-modified", "")),
+            mtime_ns=http_date_ns(headers.get("last-modified", "")),
             etag=etag,
             crc64=_crc64_of(response),
         )
@@ -299,14 +298,6 @@ def _complete(bucket: Any, key: str, upload_id: str, parts: list[PartInfo]) -> S
 def _crc64_of(response: Response) -> int | None:
     text = response.headers.get("x-oss-hash-crc64ecma", "")
     return int(text) if text.isdecimal() else None
-
-
-@lru_cache(maxsize=1024)  # objects come many to the second
-def _http_date_ns(text: str) -> int:
-    try:
-        return int(parsedate_to_datetime(text).timestamp()) * 10**9
-    except ValueError:
-        return 0
 
 
 def _system_error(exc: BaseException | None) -> OSError | None:

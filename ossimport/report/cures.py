@@ -7,8 +7,8 @@ _REPORT = "look into logs/import.log for the traceback and report it as a fault 
 _RENEW = "put a new token and its keys into destSecurityToken, destAccessKey, destSecretKey"
 
 _CURES = {
-    "AccessDenied": "let the user that runs ossimport read the source, and give the destination's "
-    "keys oss:PutObject on destPrefix",
+    "AccessDenied": "let the user that runs ossimport read the source, or give its keys "
+    "oss:GetObject under srcPrefix; give the destination's keys oss:PutObject on destPrefix",
     "BadCredentials": _KEYS,
     "BadResponse": "what answers is not the service: check srcDomain and destDomain, and proxies",
     "ChecksumMismatch": "bytes were damaged on the way: check memory and network of the worker, "
@@ -34,7 +34,10 @@ _CURES = {
     "InvalidLocale": "start ossimport with a UTF-8 locale (LANG=C.UTF-8)",
     "InvalidObjectName": "rename the object at the source",
     "InvalidObjectState": "the object is archived: restore it first",
+    "InvalidProxy": "set HTTP_PROXY and HTTPS_PROXY to http://HOST:PORT, or name the host in NO_PROXY",
     "InvalidSecurityToken": _RENEW,
+    "ListingLoops": "see whether a gateway, cache or proxy on the way changes listings; else "
+    "report it to the service's support",
     "NameTooLong": "move the file to a shorter path, then clean the job and submit it again",
     "NoSuchBucket": "check destBucket and srcBucket; create the bucket in the endpoint's region",
     "NoSuchUpload": "somebody aborted the multipart upload: see the bucket's lifecycle rules, then "
@@ -44,6 +47,7 @@ _CURES = {
     "Outage": "see why the end refuses everything (network, quota, disk), then retry the job",
     "NothingFound": "check srcPrefix (it must end with /), srcBucket and importSince; then clean "
     "and submit again",
+    "ProxyRefused": "let the proxy pass requests to that end, or name its host in NO_PROXY",
     "QpsLimitExceeded": _SLOWER,
     "RequestTimeTooSkewed": "set the worker's clock (NTP); if it is right, lower "
     "workerTaskThreadNum",
@@ -54,6 +58,8 @@ _CURES = {
     "ServerError": "the service is in trouble: retry later; quote the request id to its support",
     "SignatureDoesNotMatch": f"{_KEYS}; check destRegion if it is set",
     "SourceChanged": "the object changed while it was read: retry when nobody writes to it",
+    "SymlinkTargetNotExist": "the object is a link whose target is gone: remove one or restore the "
+    "other",
     "Throttled": _SLOWER,
     "Timeout": _NETWORK,
     "Uncaught": _REPORT,

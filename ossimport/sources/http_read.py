@@ -6,11 +6,10 @@ of what was asked for, of the version that was listed, is seen to here.
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import Protocol
 
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
+from ossimport.http_date import http_date_ns
 from ossimport.model import ObjectInfo
 from ossimport.naming import display
 from ossimport.sources.base import NO_HEADERS, Checksum, Payload
@@ -107,15 +106,6 @@ def carried(dialect: Dialect, headers: Mapping[str, str]) -> dict[str, str]:
         elif name.startswith(prefix):
             kept[_META + name[len(prefix) :]] = value
     return kept
-
-
-@lru_cache(maxsize=1024)  # objects come many to the second
-def http_date_ns(text: str) -> int:
-    """Nanoseconds since 1970; 0 for what is no date."""
-    try:
-        return int(parsedate_to_datetime(text).timestamp()) * 10**9
-    except ValueError:
-        return 0
 
 
 async def _ask(
