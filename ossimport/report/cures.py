@@ -34,7 +34,8 @@ _CURES = {
     "InvalidLocale": "start ossimport with a UTF-8 locale (LANG=C.UTF-8)",
     "InvalidObjectName": "rename the object at the source",
     "InvalidObjectState": "the object is archived: restore it first",
-    "InvalidProxy": "set HTTP_PROXY and HTTPS_PROXY to http://HOST:PORT, or name the host in NO_PROXY",
+    "InvalidProxy": "set HTTP_PROXY and HTTPS_PROXY to http://HOST:PORT, or name the host in "
+    "NO_PROXY",
     "InvalidSecurityToken": _RENEW,
     "ListingLoops": "see whether a gateway, cache or proxy on the way changes listings; else "
     "report it to the service's support",
