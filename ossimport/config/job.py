@@ -42,6 +42,8 @@ class SourceConfig:
     http_list_path: str = ""
     http_prefix_column: int = 1  # 1-based
     relative_path_column: int = 2
+    http_size_column: int = 0  # 0 = the list has none
+    http_md5_column: int = 0
     meta_mode: str = "stat"  # stat or head
     allow_symlinks: bool = False
 

@@ -117,6 +117,8 @@ _SOURCE_KEYS = (
     Key("httpListFilePath", places.local_file, "", "the file of URLs to read", HTTP, required=True),
     Key("httpPrefixColumn", kinds.whole(1, 1000), 1, "the column of the URL prefix", HTTP),
     Key("relativePathColumn", kinds.whole(1, 1000), 2, "the column of the object name", HTTP),
+    Key("httpSizeColumn", kinds.whole(0, 1000), 0, "the column of the size; 0 = none", HTTP),
+    Key("httpMd5Column", kinds.whole(0, 1000), 0, "the column of the MD5; 0 = none", HTTP),
     Key("getObjectMetaMode", kinds.choice("stat", "head"), "stat", "how metadata is read", QINIU),
     Key("isAllowSymbolicLink", kinds.boolean, False, "if files behind links are read", LOCAL),
 )

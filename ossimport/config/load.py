@@ -1,5 +1,6 @@
 """Job files: read, validated key by key, then as a whole."""
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,8 @@ def _source(value: Values) -> SourceConfig:
         http_list_path=value["httpListFilePath"],
         http_prefix_column=value["httpPrefixColumn"],
         relative_path_column=value["relativePathColumn"],
+        http_size_column=value["httpSizeColumn"],
+        http_md5_column=value["httpMd5Column"],
         meta_mode=value["getObjectMetaMode"],
         allow_symlinks=value["isAllowSymbolicLink"],
     )
@@ -139,10 +142,10 @@ def _check_source(reading: Reading, value: Values) -> None:
     if value["isDownloadFromCdn"] and not value["cdnDomain"] and reading.good("cdnDomain"):
         message = "isDownloadFromCdn=true needs the host of the CDN"
         reading.problem("cdnDomain", message, "write the host, or isDownloadFromCdn=false")
-    columns = "httpPrefixColumn", "relativePathColumn"
-    if value[columns[0]] == value[columns[1]] and reading.good(*columns):
-        message = "httpPrefixColumn has the same number"
-        reading.problem("relativePathColumn", message, "number the columns from 1")
+    columns = "httpPrefixColumn", "relativePathColumn", "httpSizeColumn", "httpMd5Column"
+    for one, other in combinations(columns, 2):
+        if value[one] and value[one] == value[other] and reading.good(one, other):
+            reading.problem(other, f"{one} has the same number", "number the columns from 1")
 
 
 def _require_app_id(reading: Reading, value: Values) -> None:

@@ -139,6 +139,8 @@ CASES = [
     Case("httpListFilePath=", "the file of URLs", "behind", "httpListFilePath={list}", HTTP),
     Case("httpPrefixColumn=0", "out of range", "from 1", "httpPrefixColumn=1", HTTP),
     Case("relativePathColumn=1", "same number", "from 1", "relativePathColumn=2", HTTP),
+    Case("httpSizeColumn=2", "same number", "from 1", "httpSizeColumn=3", HTTP),
+    Case("httpMd5Column=1", "same number", "from 1", "httpMd5Column=0", HTTP),
     Case("cdnDomain=", "needs the host", "isDownloadFromCdn=false", "cdnDomain=c.com", ""),
     # the destination
     Case("destBucket=my/bucket", "no / in it", "prefix", "destBucket=mybucket"),

@@ -216,6 +216,7 @@ def test_the_values_of_single_sources_arrive(home: Path) -> None:
     (home / "list").write_text("")
     cloud = {"srcAccessKey": "a", "srcSecretKey": "b", "srcBucket": "ccc", "srcPrefix": ""}
     http = {"httpPrefixColumn": "2", "relativePathColumn": "1"}
+    http |= {"httpSizeColumn": "4", "httpMd5Column": "3"}
 
     listed = _job(home, srcType="http", httpListFilePath=f"{home}/list", **http).source
     cos = _job(home, srcType="cos", srcDomain="ap-guangzhou", appId="125", **cloud).source
@@ -223,6 +224,7 @@ def test_the_values_of_single_sources_arrive(home: Path) -> None:
 
     assert (listed.http_list_path, listed.prefix) == (f"{home}/list", "")
     assert (listed.http_prefix_column, listed.relative_path_column) == (2, 1)
+    assert (listed.http_size_column, listed.http_md5_column) == (4, 3)
     assert (cos.domain, cos.app_id) == ("ap-guangzhou", 125)
     assert qiniu.meta_mode == "head"
     assert _job(home, isAllowSymbolicLink="true").source.allow_symlinks is True
@@ -544,7 +546,8 @@ RESULT = (
     "job_type import_since last_modify incremental skip_existing audit_after audit_mode",
     "source.type source.domain source.bucket source.prefix source.app_id",
     "source.download_from_cdn source.cdn_domain source.http_list_path source.http_prefix_column",
-    "source.relative_path_column source.meta_mode source.allow_symlinks",
+    "source.relative_path_column source.http_size_column source.http_md5_column",
+    "source.meta_mode source.allow_symlinks",
     "dest.scheme dest.host dest.port dest.bucket dest.prefix dest.server_side_encryption",
 )
 RESULT_FIELDS = {name for line in RESULT for name in line.split()}
