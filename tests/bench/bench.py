@@ -4,15 +4,17 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from rich.console import Console
 
 from tests.bench.cheap_server import CheapServer, Held, cheap_server
-from tests.bench.figures import OURS, Table
-from tests.bench.measure import Spent
+from tests.bench.figures import OURS, Table, number
+from tests.bench.measure import Spent, difference
 
 KIB, MIB = 1 << 10, 1 << 20
 SMALL, MEDIUM = 4 * KIB, 100 * KIB
@@ -27,6 +29,14 @@ class Unit(NamedTuple):
 
     name: str
     scale: float  # seconds per object to this
+
+
+class Copied(NamedTuple):
+    """What one copy took."""
+
+    spent: Spent
+    seconds: float  # from its first bytes to its last, as the server saw them
+    server_cpu: float  # seconds that the server itself spent
 
 
 def unit_for(size: int) -> Unit:
@@ -101,50 +111,44 @@ class Bench:
         few, many = counts
         unit = unit_for(size)
         parts = Table(f"{table.name}, in detail", f"{OURS} by process")
+        served: list[float] = []
         for run in range(self.runs):
             for name, copy in copies.items():
                 self.console.print(f"{table.name}: run {run + 1}, {name}", highlight=False)
-                small, small_s = self._copied(server, copy, counts, size, all_of_it=False)
-                large, large_s = self._copied(server, copy, counts, size, all_of_it=True)
+                small = self._copied(server, partial(copy, False), Held(few, few * size))
+                large = self._copied(server, partial(copy, True), Held(many, many * size))
                 each = unit.scale / (many - few)
                 table.add(
                     name,
                     {
-                        f"CPU {unit.name}": (large.cpu - small.cpu) * each,
-                        f"whole job, {unit.name}": large.cpu * unit.scale / many,
-                        "objects/s": (many - few) / (large_s - small_s),
+                        f"CPU {unit.name}": (large.spent.cpu - small.spent.cpu) * each,
+                        f"whole job, {unit.name}": large.spent.cpu * unit.scale / many,
+                        "objects/s": (many - few) / (large.seconds - small.seconds),
                     },
                 )
-                for part in large.parts:
-                    spent = large.parts[part] - small.parts.get(part, 0.0)
-                    parts.add(part, {f"CPU {unit.name}": spent * each})
+                for part, cpu in difference(small.spent.parts, large.spent.parts).items():
+                    parts.add(part, {f"CPU {unit.name}": cpu * each})
+                served.append((large.server_cpu - small.server_cpu) * each)
+        table.notes.append(f"The server itself: {number(median(served))} {unit.name}.")
         return parts
 
-    def _copied(
-        self,
-        server: CheapServer,
-        copy: Copy,
-        counts: tuple[int, int],
-        size: int,
-        *,
-        all_of_it: bool,
-    ) -> tuple[Spent, float]:
-        """One copy, and the seconds from its first bytes to its last as the server saw them."""
+    def _copied(self, server: CheapServer, copy: Callable[[str], Spent], expected: Held) -> Copied:
+        """One copy into a bucket of its own. Raises RuntimeError if not all of it arrived."""
         bucket = self.fresh("null")
         server.reset()
-        spent = copy(all_of_it, bucket)
+        spent = copy(bucket)
         stats = server.stats()
         held = server.forget(bucket)
-        expected = Held(counts[all_of_it], counts[all_of_it] * size)
         if held != expected:
             raise RuntimeError(f"the server holds {held}, not {expected}")
-        return spent, max(stats.seconds.get(kind, 0.0) for kind in ("put", "part"))
+        seconds = max(stats.seconds.get(kind, 0.0) for kind in ("put", "part"))
+        return Copied(spent, seconds, stats.cpu)
 
 
-def _make_files(directory: Path, number: int, size: int) -> None:
+def _make_files(directory: Path, files: int, size: int) -> None:
     """Make files of random bytes, a thousand per directory; the first _OWN_BYTES of them differ."""
     own: list[Path] = []
-    for index in range(number):
+    for index in range(files):
         path = directory / f"{index // 1000:05d}" / f"{index % 1000:03d}"
         if index % 1000 == 0:
             path.parent.mkdir(parents=True)

@@ -49,12 +49,16 @@ def run(command: Sequence[str], *, environment: Mapping[str, str], log: Path) ->
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    _, status, usage = os.wait4(process.pid, 0)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(
-            f"{command[0]} ended with {process.returncode}: {log.read_text()[-2000:]}"
-        )
+        last = log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}: {last}")
     return Spent(usage.ru_utime + usage.ru_stime, time.monotonic() - began)
 
 
