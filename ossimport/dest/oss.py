@@ -1,8 +1,8 @@
 """Alibaba Cloud OSS as a destination.
 
 What happens once per object, part or page of a listing is signed by us and sent over our own
-transport, because oss2 spends about 1 ms of CPU on a small request, and on a page a multiple of what
-we do. Everything rarer is oss2's, in a few threads.
+transport, because oss2 spends about 1 ms of CPU on a small request, and on a page a multiple of
+what we do. Everything rarer is oss2's, in a few threads.
 """
 
 import asyncio
