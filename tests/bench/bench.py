@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 from rich.console import Console
 
 from tests.bench.cheap_server import CheapServer, Held, cheap_server
-from tests.bench.figures import OURS, Table, number
+from tests.bench.figures import OURS, Table
 from tests.bench.measure import Spent, difference
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -111,7 +110,6 @@ class Bench:
         few, many = counts
         unit = unit_for(size)
         parts = Table(f"{table.name}, in detail", f"{OURS} by process")
-        served: list[float] = []
         for run in range(self.runs):
             for name, copy in copies.items():
                 self.console.print(f"{table.name}: run {run + 1}, {name}", highlight=False)
@@ -124,12 +122,11 @@ class Bench:
                         f"CPU {unit.name}": (large.spent.cpu - small.spent.cpu) * each,
                         f"whole job, {unit.name}": large.spent.cpu * unit.scale / many,
                         "objects/s": (many - few) / (large.seconds - small.seconds),
+                        f"the server, {unit.name}": (large.server_cpu - small.server_cpu) * each,
                     },
                 )
                 for part, cpu in difference(small.spent.parts, large.spent.parts).items():
                     parts.add(part, {f"CPU {unit.name}": cpu * each})
-                served.append((large.server_cpu - small.server_cpu) * each)
-        table.notes.append(f"The server itself: {number(median(served))} {unit.name}.")
         return parts
 
     def _copied(self, server: CheapServer, copy: Callable[[str], Spent], expected: Held) -> Copied:
