@@ -133,7 +133,7 @@ class CopyEngine:
         OSS tells whole seconds only: one written in the very second of the change may be the older
         version, so it does not count.
         """
-        if it.listed.knows(key):
+        if key in it.listed.seen:
             found = it.listed.found.get(key)
         else:
             found = await self.ends.ask_dest(lambda: self.ends.dest.stat(key), it)

@@ -1,9 +1,10 @@
-"""What the destination holds of a range of keys, by its own listing.
+"""What the destination holds of many keys, by its own listing.
 
 One request tells of up to a thousand objects, where asking for each takes one request each.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -13,6 +14,7 @@ from ossimport.model import ObjectInfo
 T = TypeVar("T")
 
 PAGE = 1000
+IN_FLIGHT = 8
 
 
 class Ask(Protocol):
@@ -22,37 +24,56 @@ class Ask(Protocol):
 
 
 class Listed(NamedTuple):
-    """Those of the wanted objects that are there, complete from `begin` up to and with `end`."""
+    """For each key in `seen`: it is in `found` if the destination holds it. `found` may hold more.
+
+    Of other keys nothing is known.
+    """
 
     found: Mapping[str, ObjectInfo]
-    begin: str
-    end: str
-
-    def knows(self, key: str) -> bool:
-        """Whether `found` says if the object is there."""
-        return self.begin <= key <= self.end
+    seen: Set[str]
 
 
-NOTHING_LISTED = Listed({}, "\U0010ffff", "")
+NOTHING_LISTED = Listed({}, frozenset())
 
 
 async def list_range(dest: Destination, prefix: str, keys: Sequence[str], *, ask: Ask) -> Listed:
-    """List the range from the first to the last of `keys`, and keep what is among them.
+    """List the stretches between `keys`, a thousand of them at a time, IN_FLIGHT at once.
 
-    Gives up after twice as many requests as the keys alone would take: where many more objects lie
-    between them, asking for each of the rest is cheaper. Every request goes through `ask`.
+    A stretch is given up after twice the requests that its keys alone would take: where many more
+    objects lie between them, asking for each of the rest is cheaper. Every request goes through
+    `ask` alone; what `ask` raises ends it all.
     """
-    wanted = set(keys)
-    if len(wanted) < 2:
+    if len(keys) < 2:
         return NOTHING_LISTED  # to ask for one is not dearer
-    # By code point, which is UTF-8 byte order: no key has surrogates.
-    begin, last = min(wanted), max(wanted)
+    ordered = sorted(keys)  # by code point, which is UTF-8 byte order: no key has surrogates
     found: dict[str, ObjectInfo] = {}
-    after = begin[:-1]  # a listing begins behind a key; what begins like this one lies behind it
-    for _ in range(2 * (len(wanted) // PAGE + 1)):
-        page = await ask(partial(dest.list, prefix, after, PAGE))
-        found.update((info.key, info) for info in page if info.key in wanted)
-        after = page[-1].key if len(page) == PAGE else last
-        if after >= last:
-            break
-    return Listed(found, begin, after)
+    seen: set[str] = set()
+    starts = iter(range(0, len(ordered), PAGE))
+
+    async def list_stretches() -> None:
+        for start in starts:
+            stretch = ordered[start : start + PAGE]
+            last = stretch[-1]
+            # A listing begins behind a key; what begins like the first one lies behind that.
+            after = ordered[start - 1] if start else stretch[0][:-1]
+            for _ in range(2):
+                page = await ask(partial(dest.list, prefix, after, PAGE))
+                found.update([(info.key, info) for info in page])
+                after = page[-1].key if len(page) == PAGE else last
+                if after >= last:
+                    break
+            seen.update(stretch if after >= last else [key for key in stretch if key <= after])
+
+    await together(list_stretches() for _ in range(min(IN_FLIGHT, -(-len(ordered) // PAGE))))
+    return Listed(found, seen)
+
+
+async def together(work: Iterable[Coroutine[object, object, None]]) -> None:
+    """Wait for all of it. The first error ends the others, and is raised as it is."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -42,8 +42,14 @@ class Asked(MemoryDestination):
 
     async def list(self, prefix: str, after: str, limit: int = 1000) -> list[ObjectInfo]:
         self.lists.append(after)
-        self._refuse(f"list {after}")
-        return await super().list(prefix, after, limit)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.sleep(0)
+            self._refuse(f"list {after}")
+            return await super().list(prefix, after, limit)
+        finally:
+            self.at_once -= 1
 
     def _refuse(self, request: str) -> None:
         error = self.trouble.pop(request, None)
@@ -97,8 +103,16 @@ async def test_many_objects_are_listed_by_the_thousand(dest: Asked) -> None:
     await dest.fill({key: 1 for key in names if key != names[1700]})
     told = await absent(dest, "to/", [(key, 1) for key in reversed(names)], ask=patiently)
     assert told == {names[1700]: None}
-    assert dest.lists == [names[0][:-1], names[999], names[2000]]
+    assert dest.lists == [names[0][:-1], names[999], names[1999]]
     assert dest.stats == []
+
+
+async def test_several_pages_are_asked_for_at_once(dest: Asked) -> None:
+    names = keys(12 * PAGE)
+    await dest.fill(dict.fromkeys(names, 1))
+    assert await absent(dest, "to/", [(key, 1) for key in names], ask=patiently) == {}
+    assert len(dest.lists) == 12
+    assert dest.most_at_once == listed.IN_FLIGHT
 
 
 async def test_among_many_foreign_objects_the_rest_is_asked_for_one_by_one(dest: Asked) -> None:
@@ -146,8 +160,7 @@ async def test_after_a_failure_the_other_objects_are_not_asked_for(
     monkeypatch.setattr(listed, "PAGE", 1)
     mine = keys(400)[::20]
     await dest.fill(dict.fromkeys(keys(400), 1))
-    first_asked_for = mine[3]  # what lies before was listed
-    dest.trouble = {f"stat {first_asked_for}": Permanent("no", code="AccessDenied")}
+    dest.trouble = {f"stat {mine[1]}": Permanent("no", code="AccessDenied")}
     with pytest.raises(Permanent, match="no"):
         await absent(dest, "to/", [(key, 1) for key in mine], ask=patiently, in_flight=2)
     assert len(dest.stats) <= 4

@@ -355,9 +355,9 @@ async def test_what_an_attempt_left_unverified_is_never_skipped() -> None:
 async def test_what_was_listed_is_not_asked_for_again() -> None:
     bench = Bench(POLICY._replace(skip_existing=True))
     bench.dest._clock = lambda: 7200.5
-    listed = Listed({"to/a": ObjectInfo("to/a", 5, 7200 * 10**9)}, begin="to/a", end="to/b")
+    listed = Listed({"to/a": ObjectInfo("to/a", 5, 7200 * 10**9)}, {"to/a", "to/b"})
     await MemoryDestination.put(bench.dest, "to/b", b"right", {})  # after it was listed
-    await MemoryDestination.put(bench.dest, "to/c", b"right", {})  # behind what was listed
+    await MemoryDestination.put(bench.dest, "to/c", b"right", {})  # nothing is known of it
     outcomes = []
     for key in ("a", "b", "c"):
         info = bench.source.put(key, b"right", HOUR_NS)
