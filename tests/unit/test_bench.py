@@ -17,6 +17,8 @@ from tests.bench.measure import Spent
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
 
+on_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
 
 class FakeServer(CheapServer):
     """Holds what the last copy says it has stored; has spent 10 us per object, in 2 ms each."""
@@ -89,6 +91,7 @@ def test_a_tree_of_files_has_its_first_part(tmp_path: Path) -> None:
     assert sum(len(files) for _, _, files in os.walk(all_of_it)) == 1003
 
 
+@on_linux
 def test_children_that_have_ended_are_charged_to_their_parent() -> None:
     parent = (
         "import subprocess, sys\n"
@@ -107,6 +110,7 @@ def test_children_that_have_ended_are_charged_to_their_parent() -> None:
         assert 1 << 20 < now <= most
 
 
+@on_linux
 def test_a_command_is_charged_for_its_children(tmp_path: Path) -> None:
     command = [sys.executable, "-c", f"import subprocess\nsubprocess.run({['true']})\n{BURN}"]
     assert measure.run(command, environment=os.environ, log=tmp_path / "log").cpu >= 0.3
