@@ -143,6 +143,7 @@ async def test_another_version_is_told_from_the_listed_one(
         (Response(206, PART, b"23"), 2, 3),
         (Response(206, PART | {"content-range": "bytes 3-5/10"}, b"345"), 2, 3),
         (Response(206, PART | {"content-range": "bytes 2-5/10"}, b"2345"), 2, 3),
+        (Response(206, PART | {"content-range": "bytes 2-5/10"}, b"234"), 2, 3),
         (Response(206, PART | {"content-range": "items 2-4/10"}, b"234"), 2, 3),
         (Response(206, {"etag": '"E"'}, b"234"), 2, 3),
     ],

@@ -28,6 +28,7 @@ class Store:
         self.keys = sorted(set(keys))
         self.pages = self.looks = 0
         self.asked: list[Future[Page]] = []
+        self.walks: list[Iterator[Scanned]] = []  # that a test has begun and not ended
         self.ranges = KeyRanges(self.fetch, prefix, lambda i: Scanned(i, i.key), page_size)
 
     def fetch(self, after: str, limit: int) -> "Future[Page]":
@@ -192,6 +193,39 @@ def test_a_flat_bucket_is_shared_whatever_its_names(names: str) -> None:
     alone = len(store.keys) / store.ranges.page_size
     assert share(store, 8) < alone / 2
     assert store.looks < alone
+
+
+def begun(store: Store, lane: Lane = Lane()) -> KeyRangeScan:  # noqa: B008 -- a value
+    """A walk that stands at its first entry."""
+    scan = store.scan(lane)
+    store.walks.append(walk := iter(scan))
+    next(walk)
+    return scan
+
+
+def test_a_few_keys_far_behind_are_not_given_away_alone() -> None:
+    many = [f"a{n:06d}" for n in range(20_000)]
+    for tail in (["z"], ["y", "z"], [f"z{n}" for n in range(99)]):
+        store = Store([*many, *tail], page_size=200)
+        given = begun(store).split()
+        assert given is not None
+        left = sum(key > given.cursor for key in many)
+        assert len(many) / 5 < left < len(many) * 4 / 5
+
+
+def test_what_one_walk_saw_of_the_end_spares_others_the_search() -> None:
+    def looks_of_second_split(*, knowing: bool) -> int:
+        store = Store([f"{n:06d}" for n in range(20_000)], page_size=200)
+        given = begun(store).split()
+        assert given is not None
+        assert store.ranges.end > store.keys[-1]
+        store.looks = 0
+        if not knowing:
+            store.ranges.end = ""
+        assert begun(store, given).split()
+        return store.looks
+
+    assert looks_of_second_split(knowing=True) < looks_of_second_split(knowing=False)
 
 
 def test_a_small_bucket_costs_no_request_more() -> None:
