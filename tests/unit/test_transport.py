@@ -210,6 +210,24 @@ def test_a_turn_that_comes_together_with_a_cancellation_is_passed_on(run: Runner
         run(main())
 
 
+async def test_a_connection_lost_on_the_way_to_tls_is_not_taken_for_a_good_one() -> None:
+    connection = Connection(
+        "somewhere",
+        pace=None,
+        step=1 << 20,
+        outgoing=Outgoing(),
+        scratch=memoryview(b""),
+        on_lost=lambda _: None,
+    )
+    connection.connection_made(asyncio.Transport())
+    assert connection.reusable
+    connection.connection_lost(None)
+    connection.connection_made(asyncio.Transport())
+    assert not connection.reusable
+    with pytest.raises(ConnectionResetError):
+        await connection.start_tls(ssl.create_default_context(), "somewhere")
+
+
 def test_unused_connections_are_closed_after_a_while(run: Runner) -> None:
     closed = threading.Event()
 

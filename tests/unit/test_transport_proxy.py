@@ -6,7 +6,7 @@ import ssl
 import threading
 import traceback
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -201,11 +201,14 @@ def secure(
 def test_a_secure_request_goes_through_a_tunnel_and_resumes_its_session(
     run: Runner, tmp_path: Path, credentials: str
 ) -> None:
+    async def resolve(name: str, port: int) -> Sequence[str]:
+        assert name == "proxy.test"
+        return ["127.0.0.1"]
+
     with secure(tmp_path) as (server, proxy, trust, heads, resumed):
-        answer = run(
-            ask(server.endpoint, proxy.endpoint, times=3, credentials=credentials, **trust)
-        )
-        assert answer.body == b"ok"
+        named = proxy.endpoint._replace(host="proxy.test")
+        options = {**trust, "credentials": credentials, "resolve": resolve}
+        assert run(ask(server.endpoint, named, times=3, **options)).body == b"ok"
         authority = server.endpoint.authority.encode()
     lines = [b"CONNECT " + authority + b" HTTP/1.1"] + ([BASIC] if credentials else [])
     assert [head.split(b"\r\n") for head in heads] == [[*lines, b"Host: " + authority]] * 3
