@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from ossimport.transport import Transport
 
 # srcType -> the module whose `open_source` makes it; only the wanted one is imported.
-_MODULES = {"local": "ossimport.sources.local", "oss": "ossimport.sources.oss"}
+_MODULES = {
+    "http": "ossimport.sources.http_list",
+    "local": "ossimport.sources.local",
+    "oss": "ossimport.sources.oss",
+}
 
 
 def open_source(
