@@ -26,8 +26,8 @@ _FEWER = 0.8
 _WORTH_IT = 0.1  # yield from which more in flight are kept
 _NEARLY_ALL = 0.7  # yield from which twice as many are tried next
 _NOT_MISSED = 0.07  # yield up to which fewer in flight are kept: 1.4 % of throughput per step
-_PAUSE, _LONGEST_PAUSE = 16, 256  # epochs between tries that find nothing better
-_CHANGED = 1.3  # requests take so much longer or shorter than before the pause: end it
+_PAUSE, _LONGEST_PAUSE = 16, 64  # epochs between tries that find nothing better
+_CHANGED = 1.2  # requests take so much longer or shorter than before the pause: end it
 
 # Refusals.
 _STORM = 0.2  # share of the requests from which they are obeyed at once
