@@ -45,15 +45,15 @@ class Page(NamedTuple):
         if objects:
             first, last = objects[0].key, objects[-1].key
             if first <= after and after:
-                raise _loops(f"{display(first)} was listed again behind {display(after)}")
+                raise loops(f"{display(first)} was listed again behind {display(after)}")
             for one, other in pairwise(objects):
                 if one.key >= other.key:
-                    raise _loops(f"{display(other.key)} comes behind {display(one.key)}")
+                    raise loops(f"{display(other.key)} comes behind {display(one.key)}")
             if not (first.startswith(prefix) and last.startswith(prefix)):  # so does all between
-                raise _loops(f"it has other keys than those below {display(prefix)}")
+                raise loops(f"it has other keys than those below {display(prefix)}")
             return last if self.truncated else ""
         if self.truncated and self.marker <= after:
-            raise _loops(f"it goes on, but not behind {display(after) or 'its beginning'}")
+            raise loops(f"it goes on, but not behind {display(after) or 'its beginning'}")
         return self.marker if self.truncated else ""
 
 
@@ -144,6 +144,7 @@ def _time_ns(text: str) -> int:
     return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()) * 10**9
 
 
-def _loops(what: str) -> Fatal:
+def loops(what: str) -> Fatal:
+    """What to raise of a listing that would be followed in circles; `what` is wrong with it."""
     message = f"the listing cannot be trusted: {what}. Cure: {_LOOP_CURE}"
     return Fatal(message, code="ListingLoops", op="list")

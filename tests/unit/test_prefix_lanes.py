@@ -1,0 +1,318 @@
+"""Lanes of stores with opaque markers: whatever the cuts and crashes, every key is walked once."""
+
+import random
+from collections.abc import Callable
+from concurrent.futures import Future
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ossimport.errors import Fatal, Transient
+from ossimport.model import Lane, ObjectInfo, Scanned
+from ossimport.sources.prefix_lanes import MarkedPage, PrefixLanes, PrefixScan
+
+ORDERS: dict[str, Callable[[str], Any]] = {
+    "utf-8": lambda name: name.encode("utf-8", "surrogatepass"),
+    "utf-16": lambda name: name.encode("utf-16-be", "surrogatepass"),
+    "directories": lambda name: name.split("/"),
+}
+
+
+class Store:
+    """Keys listed a page at a time by markers that say nothing; counts pages and takes notes."""
+
+    def __init__(
+        self, keys: list[str], *, page_size: int = 3, depth: int = 9, order: str = "utf-8"
+    ) -> None:
+        self.order = ORDERS[order]
+        self.keys = sorted(set(keys), key=self.order)
+        self.page_size = page_size
+        self.depth = depth
+        self.asked: list[tuple[str, bool]] = []
+        self._names: dict[str, str] = {}
+        self.lanes = self.reopened()
+
+    def reopened(self) -> PrefixLanes:
+        """As another process would open it."""
+        return PrefixLanes(self.fetch, self.depth)
+
+    def fetch(self, prefix: str, one_level: bool, marker: str) -> "Future[MarkedPage]":
+        self.asked.append((prefix, one_level))
+        names: list[str] = []
+        for key in self.keys:
+            if key.startswith(prefix):
+                slash = key.find("/", len(prefix))
+                name = key[: slash + 1] if one_level and slash >= 0 else key
+                if name not in names[-1:]:
+                    names.append(name)
+        if marker:
+            # A marker is a place in the order, whether or not its key is there still.
+            names = [n for n in names if self.order(n) >= self.order(self._names[marker])]
+        page, rest = names[: self.page_size], names[self.page_size :]
+        following = ""
+        if rest:
+            following = f"marker-{len(self._names)}"
+            following = next((m for m, name in self._names.items() if name == rest[0]), following)
+            self._names[following] = rest[0]
+        present = set(self.keys)
+        folders = [n for n in page if one_level and n.endswith("/") and n != prefix]
+        objects = [n for n in page if n not in folders]
+        assert present.issuperset(objects)
+        answer: Future[MarkedPage] = Future()
+        infos = [Scanned(ObjectInfo(n, 0), "") for n in objects]
+        answer.set_result(MarkedPage(infos, folders, following))
+        return answer
+
+
+def keys_of(scan: PrefixScan) -> list[str]:
+    return [entry.info.key for entry in scan]
+
+
+def walk_with_accidents(store: Store, choice: random.Random, splits: float) -> list[str]:
+    """Every lane ends at random, and goes on from its cursor; or gives a part away."""
+    lanes, seen = [Lane()], []
+    while lanes:
+        lane = lanes.pop(choice.randrange(len(lanes)))
+        scan = store.reopened().scan(lane)
+        for entry in scan:
+            seen.append(entry.info.key)
+            lane = Lane(entry.cursor, scan.until)
+            if choice.random() < splits and (given := scan.split()):
+                assert given.until == lane.until
+                lanes.append(given)
+                lane = Lane(entry.cursor, scan.until)
+            if choice.random() < 0.15:
+                lanes.append(lane)
+                break
+    return seen
+
+
+names = st.one_of(
+    st.text("ab/", min_size=1, max_size=8),
+    st.text("a/-.0", max_size=6),
+    st.text(st.sampled_from(["a", "/", "\ufb01", "\U0001f600", "-"]), min_size=1, max_size=5),
+    st.integers(0, 999).map(lambda n: f"d{n:06d}/x"),
+    st.integers(0, 99).map(lambda n: f"{n % 7}/{n % 3}/{n}"),
+)
+
+
+@given(
+    st.lists(names, max_size=50),
+    st.randoms(use_true_random=False),
+    st.integers(1, 9),
+    st.integers(1, 4),
+    st.sampled_from([*ORDERS]),
+)
+def test_cuts_and_crashes_lose_nothing_and_double_nothing(
+    keys: list[str], choice: random.Random, page_size: int, depth: int, order: str
+) -> None:
+    store = Store(keys, page_size=page_size, depth=depth, order=order)
+    assert sorted(walk_with_accidents(store, choice, 0.4)) == sorted(set(keys))
+
+
+@given(st.lists(names, max_size=50), st.integers(1, 9), st.sampled_from([*ORDERS]))
+def test_every_cursor_goes_on_behind_its_key_and_without_what_is_before(
+    keys: list[str], page_size: int, order: str
+) -> None:
+    store = Store(keys, page_size=page_size, order=order)
+    entries = list(store.lanes.scan(Lane()))
+    assert [entry.info.key for entry in entries] == store.keys
+    for index, entry in enumerate(entries):
+        store.asked.clear()
+        assert list(store.reopened().scan(Lane(entry.cursor))) == entries[index + 1 :]
+        assert len(store.asked) == -(-len(entries) // page_size) - index // page_size
+        until = list(store.reopened().scan(Lane("", entry.cursor)))
+        assert until == entries[: index + 1]
+
+
+@given(st.lists(names, min_size=1, max_size=40), st.randoms(use_true_random=False))
+def test_keys_that_come_and_go_do_not_disturb_the_others(
+    keys: list[str], choice: random.Random
+) -> None:
+    staying = set(choice.sample(keys, len(keys) // 2))
+    store = Store(keys)
+    lanes, seen = [Lane()], []
+    while lanes:
+        lane = lanes.pop()
+        scan = store.reopened().scan(lane)
+        for entry in scan:
+            seen.append(entry.info.key)
+            lane = Lane(entry.cursor, scan.until)
+            if given := scan.split():
+                lanes.append(given)
+                lane = Lane(entry.cursor, scan.until)
+            if choice.random() < 0.5:
+                there = [key for key in keys if key in staying or choice.random() < 0.5]
+                store.keys = sorted(set(there))
+                lanes.append(lane)
+                break
+    assert len(set(seen)) == len(seen)
+    assert staying <= set(seen) <= set(keys)
+
+
+def requests_of(store: Store, threads: int) -> tuple[int, list[int]]:
+    """Walk with as many lanes at a time as there are threads; pages asked for, and the lanes' keys.
+
+    Each takes one key after another; who is done has the next one split.
+    """
+    scans = [store.lanes.scan(Lane())]
+    walks = [iter(scans[0])]
+    counts, seen = [0], []
+    live = [0]
+    while live:
+        for index in list(live):
+            entry = next(walks[index], None)
+            if entry is None:
+                live.remove(index)
+                continue
+            counts[index] += 1
+            seen.append(entry.info.key)
+            if len(live) < threads and (given := scans[index].split()):
+                scans.append(store.lanes.scan(given))
+                walks.append(iter(scans[-1]))
+                counts.append(0)
+                live.append(len(scans) - 1)
+    assert sorted(seen) == sorted(store.keys)
+    return len(store.asked), counts
+
+
+def test_a_scan_alone_asks_for_each_page_once() -> None:
+    store = Store([f"{n:03d}/x" for n in range(90)], page_size=10)
+    assert requests_of(store, 1) == (9, [90])
+
+
+def test_many_small_directories_cost_few_requests_more() -> None:
+    store = Store([f"{n:05d}/x" for n in range(5000)], page_size=100)
+    requests, counts = requests_of(store, 4)
+    assert requests < 5000 / 8
+    assert max(counts) < 2500
+
+
+def test_large_directories_are_shared() -> None:
+    keys = [f"{top}/{n:04d}" for top in "abcdefgh" for n in range(500)]
+    requests, counts = requests_of(Store(keys, page_size=50), 4)
+    assert requests < 80 * 2
+    assert max(counts) <= 1500
+
+
+@pytest.mark.parametrize(("depth", "is_shared"), [(1, False), (2, False), (3, True)])
+def test_directories_are_cut_down_to_the_wanted_depth(depth: int, is_shared: bool) -> None:
+    keys = [f"all/in/{top}/{n}" for top in "abcd" for n in range(50)]
+    _, counts = requests_of(Store(keys, page_size=20, depth=depth), 4)
+    assert (len(counts) > 1) is is_shared
+
+
+def test_a_bucket_without_directories_costs_hardly_more_for_many_threads() -> None:
+    store = Store([f"{n:05d}" for n in range(3000)], page_size=100)
+    requests, counts = requests_of(store, 8)
+    assert len(counts) == 1
+    assert requests < 30 + 10
+
+
+def test_directories_behind_many_objects_are_still_found() -> None:
+    keys = [f"0-{n:05d}" for n in range(300)] + [f"z/{n}/{m}" for n in range(9) for m in range(40)]
+    _, counts = requests_of(Store(keys, page_size=10), 4)
+    assert len(counts) > 3
+
+
+def test_one_split_looks_at_a_bounded_number_of_pages() -> None:
+    store = Store([f"{n:05d}/x" for n in range(5000)], page_size=10)
+    scan = store.lanes.scan(Lane())
+    for _ in zip(range(4000), scan, strict=False):
+        pass
+    while True:
+        before = len(store.asked)
+        given = scan.split()
+        assert len(store.asked) - before <= 2 * 20
+        if given:
+            break
+
+
+class Scripted:
+    """A store that answers with these pages, whatever it is asked."""
+
+    def __init__(self, *pages: MarkedPage | Exception) -> None:
+        self.left = list(pages)
+
+    def fetch(self, prefix: str, one_level: bool, marker: str) -> "Future[MarkedPage]":
+        future: Future[MarkedPage] = Future()
+        page = self.left.pop(0)
+        if isinstance(page, MarkedPage):
+            future.set_result(page)
+        else:
+            future.set_exception(page)
+        return future
+
+    def scan(self) -> PrefixScan:
+        return PrefixLanes(self.fetch, 1).scan(Lane())
+
+    def keys(self) -> list[str]:
+        return keys_of(self.scan())
+
+
+def page(keys: str, marker: str = "") -> MarkedPage:
+    return MarkedPage([Scanned(ObjectInfo(key, 0), "") for key in keys], [], marker)
+
+
+def test_empty_pages_are_followed_as_long_as_they_lead_somewhere() -> None:
+    assert Scripted(page("", "1"), page("ab", "2"), page("", "3"), page("c")).keys() == [*"abc"]
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [page("ab", "1"), page("ab", "2")],
+        [page("ab", "1"), page("bc", "2")],
+        [page("ba", "1")],
+        [page("b", "1"), page("a")],
+        [page("aa")],
+        [page("a", "1"), page("b", "1")],
+        [page("", "1"), page("", "1")],
+        [page("", "1"), page("", "2"), page("", "1")],
+        [page("ab", "1"), page("cd", "2"), page("ab", "1")],
+    ],
+)
+def test_a_listing_that_goes_in_circles_is_not_followed(pages: list[MarkedPage]) -> None:
+    with pytest.raises(Fatal, match="Cure: ") as caught:
+        Scripted(*pages, page("", "8"), page("", "9"), page("y", "10"), page("z")).keys()
+    assert caught.value.code == "ListingLoops"
+
+
+def test_keys_that_were_not_asked_for_are_not_taken() -> None:
+    lanes = PrefixLanes(Scripted(page("xy")).fetch, 1)
+    with pytest.raises(Fatal) as caught:
+        keys_of(lanes.scan(Lane()))
+    assert caught.value.code == "ListingLoops"
+
+
+def test_a_failure_comes_when_its_page_is_needed() -> None:
+    scan = iter(Scripted(page("ab", "1"), Transient("gone", code="Timeout")).scan())
+    assert [next(scan).info.key, next(scan).info.key] == ["a", "b"]
+    with pytest.raises(Transient):
+        next(scan)
+
+
+def test_a_page_that_nobody_waits_for_any_more_is_given_up() -> None:
+    waiting: Future[MarkedPage] = Future()
+    answers = [Future[MarkedPage](), waiting]
+    answers[0].set_result(page("ab", "1"))
+    scan = iter(PrefixLanes(lambda *_: answers.pop(0), 1).scan(Lane()))
+    next(scan)
+    scan.close()  # type: ignore[attr-defined]  # a generator
+    assert waiting.cancelled()
+
+
+def test_lanes_are_in_order() -> None:
+    store = Store([f"{n}/{m}" for n in range(5) for m in range(9)])
+    scan = store.lanes.scan(Lane())
+    walk = iter(scan)
+    first = [next(walk).info.key]
+    given = scan.split()
+    assert given is not None
+    first += [entry.info.key for entry in walk]
+    later = keys_of(store.lanes.scan(given))
+    assert all(one < other for one, other in pairwise(first + later))
+    assert first + later == store.keys
