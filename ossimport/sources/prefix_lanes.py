@@ -192,8 +192,8 @@ class _Level:
 
     def next_behind(self, last: Place) -> str | None:
         """The first name behind the place to which this level was walked; None if there is none."""
-        if not self._names and self._has_more:
-            self._turn()
+        if not self._names:
+            self._find(last)
         first = bisect_right(self._names, last.name)
         while True:
             for name in self._names[first:]:
@@ -203,6 +203,14 @@ class _Level:
                 return None
             self._turn()
             first = 0
+
+    def _find(self, place: Place) -> None:
+        """Go on to the page that a place is on, or else to the first behind it."""
+        while self._has_more:
+            self._turn()
+            for name in self._names:
+                if place.is_at(name) or self._order.is_behind(name, place.name):
+                    return
 
     def folder_of(self, key: str) -> str:
         """The folder of this level that a key is in; empty if it is in none."""

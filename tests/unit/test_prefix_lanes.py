@@ -90,12 +90,15 @@ def walk_with_accidents(store: Store, choice: random.Random, splits: float) -> l
     return seen
 
 
-names = st.one_of(
-    st.text("ab/", min_size=1, max_size=8),
-    st.text("a/-.0", max_size=6),
-    st.text(st.sampled_from(["a", "/", "\ufb01", "\U0001f600", "-"]), min_size=1, max_size=5),
+plain_names = st.one_of(  # of which all orders are the same
+    st.text("ab0/", min_size=1, max_size=8),
     st.integers(0, 999).map(lambda n: f"d{n:06d}/x"),
     st.integers(0, 99).map(lambda n: f"{n % 7}/{n % 3}/{n}"),
+)
+names = st.one_of(
+    plain_names,
+    st.text("a/-.0", max_size=6),
+    st.text(st.sampled_from(["a", "/", "\ufb01", "\U0001f600", "-"]), min_size=1, max_size=5),
 )
 
 
@@ -128,7 +131,7 @@ def test_every_cursor_goes_on_behind_its_key_and_without_what_is_before(
         assert until == entries[: index + 1]
 
 
-@given(st.lists(names, min_size=1, max_size=40), st.randoms(use_true_random=False))
+@given(st.lists(plain_names, min_size=1, max_size=40), st.randoms(use_true_random=False))
 def test_keys_that_come_and_go_do_not_disturb_the_others(
     keys: list[str], choice: random.Random
 ) -> None:
@@ -282,9 +285,10 @@ def test_a_listing_that_goes_in_circles_is_not_followed(pages: list[MarkedPage])
 
 
 def test_keys_that_were_not_asked_for_are_not_taken() -> None:
-    lanes = PrefixLanes(Scripted(page("xy")).fetch, 1)
+    level = MarkedPage([], ["a/", "b/"], "")
+    lanes = PrefixLanes(Scripted(level, page("xy")).fetch, 1)
     with pytest.raises(Fatal) as caught:
-        keys_of(lanes.scan(Lane()))
+        keys_of(lanes.scan(Lane('[[["", ""]], true]a/')))
     assert caught.value.code == "ListingLoops"
 
 
