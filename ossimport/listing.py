@@ -33,6 +33,7 @@ class Page(NamedTuple):
     objects: list[ObjectInfo]
     truncated: bool
     marker: str = ""  # a key to go on behind, where the service names one
+    token: str = ""  # what to go on with, where the service says that
 
     def go_on(self, prefix: str, after: str) -> str:
         """The key behind which the next page begins; empty when this is the last one.
@@ -121,7 +122,8 @@ class _Reader:
             ObjectInfo(decode(key), _size(size), _time_ns(time), etag.strip('"'))
             for key, size, time, etag in self._objects
         ]
-        return Page(objects, truncated == "true", decode(fields.get("NextMarker", "")))
+        marker = decode(fields.get("NextMarker", ""))
+        return Page(objects, truncated == "true", marker, fields.get("NextContinuationToken", ""))
 
 
 def _decoded(text: str) -> str:

@@ -92,7 +92,13 @@ def test_version_1_names_where_to_go_on_and_owners_do_no_harm() -> None:
         [ObjectInfo("b", 0, SECOND * 10**9, "E")],
         True,
         "b/c ",
+        "",
     )
+
+
+def test_version_2_says_how_to_go_on_in_a_word_of_its_own() -> None:
+    token = "<NextContinuationToken>a%2Fb+&amp;=</NextContinuationToken>"
+    assert parse_page(page(token, "<EncodingType>url</EncodingType>")).token == "a%2Fb+&="
 
 
 @pytest.mark.parametrize(
