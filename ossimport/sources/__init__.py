@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # srcType -> the module whose `open_source` makes it; only the wanted one is imported.
 _MODULES = {
+    "cos": "ossimport.sources.cos",
     "http": "ossimport.sources.http_list",
     "local": "ossimport.sources.local",
     "oss": "ossimport.sources.oss",
