@@ -210,6 +210,41 @@ def test_a_turn_that_comes_together_with_a_cancellation_is_passed_on(run: Runner
         run(main())
 
 
+async def test_an_early_answer_is_seen_even_if_the_peer_takes_all_we_send() -> None:
+    class Greedy(asyncio.Transport):
+        """Takes everything at once; the answer to the first bytes is there a turn later."""
+
+        taken = 0
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            if not self.taken:
+                asyncio.get_running_loop().call_soon(self.answer)
+            self.taken += len(data)
+
+        def answer(self) -> None:
+            connection.get_buffer(-1)[: len(answer)] = answer
+            connection.buffer_updated(len(answer))
+
+        def get_write_buffer_size(self) -> int:
+            return 0
+
+    answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+    transport = Greedy()
+    connection = Connection(
+        "somewhere",
+        pace=None,
+        step=1 << 20,
+        outgoing=Outgoing(),
+        scratch=memoryview(bytearray(1 << 10)),
+        on_lost=lambda _: None,
+    )
+    connection.connection_made(transport)
+    response = await connection.exchange("PUT", b"head", bytes(32 << 20), 0)
+    assert response.status == 403
+    assert transport.taken < 4 << 20
+    assert not connection.reusable
+
+
 async def test_a_connection_lost_on_the_way_to_tls_is_not_taken_for_a_good_one() -> None:
     connection = Connection(
         "somewhere",
