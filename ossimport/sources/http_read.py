@@ -154,7 +154,8 @@ def _whole(info: ObjectInfo, response: Response) -> Body:
 
 
 def _part(info: ObjectInfo, response: Response, offset: int, length: int) -> Body:
-    if response.status == 200:  # the range was not looked at
+    # Where the range was not looked at. (There are servers that say 200 of a part as well.)
+    if response.status == 200 and "content-range" not in response.headers:
         return memoryview(_whole(info, response))[offset : offset + length]
     said = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     if said is None:
