@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
+from ossimport.errors import StorageError
 from ossimport.listing import Page
 from ossimport.model import Lane, ObjectInfo, Scanned, Verdict
 from ossimport.sources import http_read
@@ -77,7 +78,7 @@ class _Listing:
 
     def fetch(self, after: str, limit: int) -> "Future[Page]":
         """See `key_range.Fetch`."""
-        return self._side.start(self._service.page("scan", after, limit))
+        return self._side.start(self._page("scan", after, limit))
 
     def entry(self, info: ObjectInfo) -> Scanned:
         """What a scan says of a listed object."""
@@ -95,8 +96,15 @@ class _Listing:
         self._side.start(self._check()).result()
 
     async def _check(self) -> None:
-        page = await self._service.page("check", "", _CHECKED)
+        page = await self._page("check", "", _CHECKED)
         await http_read.check(self._service, [self.entry(info).info for info in page.objects])
+
+    async def _page(self, op: str, after: str, limit: int) -> Page:
+        try:
+            return await self._service.page(op, after, limit)
+        except StorageError as exc:
+            exc.op = op
+            raise
 
     def close(self) -> None:
         """Give back connections. Idempotent."""
