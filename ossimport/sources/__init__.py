@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 # srcType -> the module whose `open_source` makes it; only the wanted one is imported.
 _MODULES = {
+    "azure": "ossimport.sources.azure",
     "cos": "ossimport.sources.cos",
     "http": "ossimport.sources.http_list",
     "local": "ossimport.sources.local",
     "oss": "ossimport.sources.oss",
+    "s3": "ossimport.sources.s3",
+    "youpai": "ossimport.sources.youpai",
 }
 
 

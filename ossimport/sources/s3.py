@@ -1,0 +1,264 @@
+"""Objects in a bucket of Amazon S3, or of any store that speaks its protocol.
+
+An archived object must be restored first.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ossimport.errors import Permanent, StorageError, Transient
+from ossimport.listing import NotAListing, Page, loops, parse_page
+from ossimport.sources.base import NO_HEADERS, Checksum, Source
+from ossimport.sources.bucket_source import BucketSource, Service
+from ossimport.sources.key_range import PAGE
+from ossimport.sources.refusals import Refusal, read_xml, translate, xml_field
+from ossimport.sources.s3_place import Place, find
+from ossimport.sources.s3_refusals import S3
+from ossimport.sources.s3_signing import SignerV4, encode_path, encode_query
+from ossimport.transport import Response, Transport
+from ossimport.transport.faults import bad_response
+from ossimport.transport.wire import host_header
+
+if TYPE_CHECKING:
+    from ossimport.config import SourceConfig
+
+_MAX_PAGE = 64 << 20  # bytes
+_MAX_EMPTY = 10_000  # pages without a key, one behind the other: of millions of deleted versions
+_ELSEWHERE = frozenset({301, 307, 400, 403})  # what a bucket of another region is answered with
+_NO_REASON = frozenset({301, 307, 400, 403})  # to a HEAD, which has no body to say one
+_REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_KMS, _OWN_KEY = "x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"
+_NOT_FOUND_BY_NAME = frozenset({"DnsFailure", "TlsError"})
+_TIDIED = re.compile(r"//|(?:^|/)\.\.?(?:/|$)|^/")  # names that some take for paths, and mend
+_MISREAD = frozenset({"SignatureDoesNotMatch", "NoSuchBucket", "InvalidBucketName"})  # if mended
+
+
+class Access(NamedTuple):
+    """Where a bucket is, and who asks."""
+
+    place: Place
+    access_key: str
+    secret_key: str
+    security_token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Access({self.place})"
+
+
+class S3Source(BucketSource):
+    """The objects of a bucket below `prefix`. See `base.Source`."""
+
+    def __init__(
+        self,
+        access: Access,
+        prefix: str,
+        transport: Transport | None = None,
+        *,
+        page_size: int = PAGE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        def connect(transport: Transport) -> Service:
+            return _S3(access, prefix, transport, clock)
+
+        super().__init__(connect, prefix, transport, page_size)
+
+
+_check: type[Source] = S3Source
+
+
+class _Site:
+    """One bucket at one place: where requests go and how they are signed."""
+
+    def __init__(
+        self, place: Place, access: Access, transport: Transport, clock: Callable[[], float]
+    ) -> None:
+        self.place = place
+        self.endpoint, self._root = place.address()
+        self._transport = transport
+        self._clock = clock
+        self._signer = SignerV4(
+            host_header(self.endpoint),
+            access.access_key,
+            access.secret_key,
+            place.region,
+            access.security_token,
+        )
+
+    async def send(
+        self, method: str, key: str, query: str, headers: Mapping[str, str], max_body: int
+    ) -> Response:
+        """Send a request, whatever its answer. `query` is by `encode_query`."""
+        # As it is signed: there are servers that verify the path as it came. Whoever tidies it up
+        # on the way makes the signature wrong, and no other object of it.
+        path = self._root + encode_path(key)
+        signed = self._signer.sign(method, path, query, self._clock())
+        target = f"{path}?{query}" if query else path
+        try:
+            return await self._transport.request(
+                self.endpoint, method, target, {**headers, **signed}, max_body=max_body
+            )
+        except Transient as exc:
+            if self.place.in_path or exc.code not in _NOT_FOUND_BY_NAME:
+                raise
+            message = f"{exc}. Cure: check srcDomain; if the store has no names for its buckets, "
+            message += f"write {self.place.endpoint}: with a port, the bucket is in the path"
+            raise Transient(message, code=exc.code) from exc
+
+
+class _S3:
+    """S3 for `bucket_source`."""
+
+    meta_prefix = "x-amz-meta-"
+
+    def __init__(
+        self, access: Access, prefix: str, transport: Transport, clock: Callable[[], float]
+    ) -> None:
+        self._prefix = prefix
+
+        def at(place: Place) -> _Site:
+            return _Site(place, access, transport, clock)
+
+        self._at = at
+        self._site = at(access.place)
+        self._is_old = False  # it lists behind `marker` and does not know `start-after`
+
+    async def page(self, op: str, after: str, limit: int) -> Page:
+        params = {"prefix": self._prefix, "max-keys": str(limit), "encoding-type": "url"}
+        try:
+            return await self._page(op, params, after)
+        except StorageError as exc:
+            exc.op = op
+            raise
+
+    async def ask(
+        self, method: str, op: str, key: str, headers: Mapping[str, str], max_body: int
+    ) -> Response:
+        site, path = self._site, self._prefix + key
+        response = await self._send(method, path, "", headers, max_body)
+        if method != "HEAD" or response.status not in _NO_REASON:
+            return response
+        one_byte = {**headers, "range": "bytes=0-0"}
+        told = await self._send("GET", path, "", one_byte, max_body)
+        if self._site is not site:  # that is why
+            return await self._send(method, path, "", headers, max_body)
+        return told if told.status == response.status else response
+
+    def refused(self, response: Response, op: str, key: str) -> StorageError:
+        return self._refused(response, op, self._prefix + key)
+
+    def checksum(self, headers: Mapping[str, str]) -> Checksum | None:
+        md5 = headers.get("etag", "").strip('"').lower()
+        if not _MD5.fullmatch(md5):
+            return None  # sent in parts, or by a store that has other tags
+        if headers.get(_KMS, "").startswith("aws:") or _OWN_KEY in headers:
+            return None  # it is of what is stored: of the encrypted bytes
+        return Checksum("md5", md5)
+
+    async def _page(self, op: str, params: dict[str, str], after: str) -> Page:
+        if self._is_old:
+            return await self._list(op, params | {"marker": after})
+        page = await self._page_of_v2(op, params | {"list-type": "2", "start-after": after})
+        if page is not None and not _goes_back(page, after):
+            return page
+        # An old server leaves out of account what it does not know. It is one if it does better
+        # with what it should know; a listing that is wrong either way is refused by who asked.
+        old = await self._list(op, params | {"marker": after})
+        if page is not None and not _is_better(old, page, after):
+            return page
+        self._is_old = True
+        return old
+
+    async def _page_of_v2(self, op: str, params: dict[str, str]) -> Page | None:
+        """A page that has keys or is the last; None if only version 1 of the request can tell."""
+        try:
+            page = await self._list(op, params)
+        except StorageError as exc:
+            if exc.code == "NotImplemented":
+                return None
+            raise
+        seen: set[str] = set()
+        while page.truncated and not page.objects:
+            if page.token in seen or len(seen) == _MAX_EMPTY:
+                raise loops(f"{len(seen)} pages without a key came, and it goes on")
+            if not page.token:
+                return None
+            seen.add(page.token)
+            page = await self._list(op, params | {"continuation-token": page.token})
+        return page
+
+    async def _list(self, op: str, params: Mapping[str, str]) -> Page:
+        query = encode_query({name: value for name, value in params.items() if value})
+        response = await self._send("GET", "", query, NO_HEADERS, _MAX_PAGE)
+        if response.status != 200:
+            raise self._refused(response, op, "")
+        try:
+            return parse_page(response.body)
+        except NotAListing as exc:
+            what = f"the answer is no listing of S3: {exc}. Cure: check srcDomain"
+            raise bad_response(self._site.endpoint, what) from exc
+
+    async def _send(
+        self, method: str, key: str, query: str, headers: Mapping[str, str], max_body: int
+    ) -> Response:
+        """Send a request, once more if the bucket turns out to be in another region."""
+        site = self._site
+        response = await site.send(method, key, query, headers, max_body)
+        if response.status in _ELSEWHERE and self._moved(site, response):
+            return await self._site.send(method, key, query, headers, max_body)
+        return response
+
+    def _moved(self, asked: _Site, response: Response) -> bool:
+        """Follow the bucket to the region that an answer names; false if there is no other."""
+        if self._site is not asked:
+            return True  # another request was answered first
+        region = response.headers.get("x-amz-bucket-region", "")
+        if not region and response.body:
+            region = xml_field(response.body.decode("utf-8", "replace"), "Region")
+        if region == asked.place.region or not _REGION.fullmatch(region):
+            return False
+        self._site = self._at(asked.place.in_region(region))
+        return True
+
+    def _refused(self, response: Response, op: str, key: str) -> StorageError:
+        refusal = _read(response)
+        bucket = self._site.place.bucket
+        error = translate(refusal, S3, op=op, bucket=bucket, key=key)
+        is_misread = error.code in _MISREAD or response.status // 100 == 3
+        if not is_misread or not _TIDIED.search(key):
+            return error
+        message = f"{error}; or what is on the way, or the store itself, takes the name for a path "
+        message += "and tidies it up: then rename the object at the source"
+        return Permanent(message, code=error.code, request_id=error.request_id)
+
+
+def _read(response: Response) -> Refusal:
+    status, headers, body = response
+    refusal = read_xml(status, headers, body, "x-amz-request-id")
+    return refusal if refusal.code else refusal._replace(code=headers.get("x-minio-error-code", ""))
+
+
+def _goes_back(page: Page, after: str) -> bool:
+    return bool(after and page.objects and page.objects[0].key <= after)
+
+
+def _is_better(old: Page, page: Page, after: str) -> bool:
+    """What came for `marker` begins behind `after`, and lacks nothing of `page`, which does not."""
+    if old.objects or old.truncated:
+        return not _goes_back(old, after)
+    return page.objects[-1].key <= after
+
+
+def open_source(
+    config: "SourceConfig", *, scan_depth: int, scratch: Path, transport: Transport | None
+) -> Source:
+    access = Access(
+        place=find(config.domain, config.bucket),
+        access_key=config.access_key,
+        secret_key=config.secret_key.reveal(),
+        security_token=config.security_token.reveal(),
+    )
+    return S3Source(access, config.prefix, transport)
