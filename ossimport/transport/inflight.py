@@ -23,7 +23,7 @@ _BUSY = 0.9  # share of the limit that is in flight; if less is, it is the suppl
 # Tries. If nothing queues, throughput follows the number in flight: that is a yield of 1.
 _STEP = 4 / 3
 _FEWER = 0.8
-_WORTH_IT = 0.1  # yield from which more in flight are kept
+_WORTH_IT = 0.15  # yield from which more in flight are kept
 _NEARLY_ALL = 0.7  # yield from which twice as many are tried next
 _NOT_MISSED = 0.07  # yield up to which fewer in flight are kept: 1.4 % of throughput per step
 _PAUSE, _LONGEST_PAUSE = 16, 64  # epochs between tries that find nothing better

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from ossimport.errors import Transient
 from ossimport.transport import Endpoint, Transport
 from tests.servers.raw_http import LOOPS, run_on
 
@@ -97,7 +98,10 @@ async def load(transport: Transport, endpoint: Endpoint, runners: int) -> AsyncI
 
     async def send() -> None:
         while True:
-            response = await transport.request(endpoint, "GET", "/", {})
+            try:
+                response = await transport.request(endpoint, "GET", "/", {})
+            except Transient:
+                continue
             if response.status != 200:
                 await asyncio.sleep(0.1)
 
@@ -165,5 +169,16 @@ def test_a_server_that_is_back_is_used_again(run: Runner) -> None:
                 server.places = 1000
                 await until(lambda: limit_of(transport) == (24, 24))
                 assert server.peak == 24
+
+    run(main())
+
+
+def test_a_server_that_never_answers_is_asked_less_and_less(run: Runner) -> None:
+    async def main() -> None:
+        server = Server(1000.0, places=1000)
+        async with serving(server) as endpoint:
+            transport = Transport(max_connections=24, idle_timeout=0.2)
+            async with load(transport, endpoint, runners=24):
+                await until(lambda: limit_of(transport)[1] == 2)
 
     run(main())
