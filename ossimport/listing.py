@@ -119,7 +119,7 @@ class _Reader:
             raise NotAListing(f"IsTruncated is {truncated[:20]!r}")
         decode = _decoded if fields.get("EncodingType") == "url" else str
         objects = [
-            ObjectInfo(decode(key), _size(size), _time_ns(time), etag.strip('"'))
+            ObjectInfo(decode(key), _size(size), time_ns(time), etag.strip('"'))
             for key, size, time, etag in self._objects
         ]
         marker = decode(fields.get("NextMarker", ""))
@@ -141,7 +141,8 @@ def _size(text: str) -> int:
 
 
 @lru_cache(maxsize=4096)  # objects come many to the second
-def _time_ns(text: str) -> int:
+def time_ns(text: str) -> int:
+    """The time that a listing says, cut to whole seconds. Raises ValueError if it is none."""
     time = datetime.fromisoformat(text)
     return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()) * 10**9
 
