@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # srcType -> the module whose `open_source` makes it; only the wanted one is imported.
 _MODULES = {
     "azure": "ossimport.sources.azure",
+    "bos": "ossimport.sources.bos",
     "cos": "ossimport.sources.cos",
     "http": "ossimport.sources.http_list",
     "local": "ossimport.sources.local",

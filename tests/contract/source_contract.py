@@ -108,7 +108,9 @@ class SourceContract:
         entries = list(full.open().scan(Lane()))
         for index, entry in enumerate(entries):
             full.remove(entry.info.key)
-            assert list(full.open().scan(Lane(entry.cursor))) == entries[index + 1 :]
+            # The cursors of the others may name other pages now.
+            rest = list(full.open().scan(Lane(entry.cursor)))
+            assert [e.info for e in rest] == [e.info for e in entries[index + 1 :]]
 
     def test_a_scan_may_be_left_at_any_entry(self, full: World) -> None:
         source = full.open()
@@ -138,7 +140,7 @@ class SourceContract:
                 if choice.random() < 0.2:
                     lanes.append(lane)
                     break
-        assert sorted(seen) == sorted(source.scan(Lane()))
+        assert sorted(e.info for e in seen) == sorted(e.info for e in source.scan(Lane()))
 
     def test_a_scan_says_where_it_ends(self, full: World) -> None:
         entries = list(full.open().scan(Lane()))
