@@ -287,7 +287,7 @@ class JobDriver:
         running = snapshot.tasks[TaskState.RUNNING]
         in_flight = running + snapshot.tasks[TaskState.DISPATCHED]
         wanted = max(IN_FLIGHT_FLOOR, IN_FLIGHT_PER_RUNNING * running) - in_flight
-        if wanted <= 0:
+        if wanted <= 0 or not snapshot.tasks[TaskState.PENDING]:
             return False
         task_ids = self._ledger.dispatch(self.name, wanted)
         for task_id in task_ids:

@@ -14,6 +14,7 @@ from ossimport.model import ObjectInfo
 T = TypeVar("T")
 
 PAGE = 1000
+SPARE = 16  # other objects for which there is room in a small page
 IN_FLIGHT = 8
 
 
@@ -56,10 +57,11 @@ async def list_range(dest: Destination, prefix: str, keys: Sequence[str], *, ask
             last = stretch[-1]
             # A listing begins behind a key; what begins like the first one lies behind that.
             after = ordered[start - 1] if start else stretch[0][:-1]
+            limit = min(PAGE, len(stretch) + len(stretch) // 4 + SPARE)
             for _ in range(2):
-                page = await ask(partial(dest.list, prefix, after, PAGE))
+                page = await ask(partial(dest.list, prefix, after, limit))
                 found.update([(info.key, info) for info in page])
-                after = page[-1].key if len(page) == PAGE else last
+                after = page[-1].key if len(page) == limit else last
                 if after >= last:
                     break
             seen.update(stretch if after >= last else [key for key in stretch if key <= after])

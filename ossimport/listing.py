@@ -9,14 +9,13 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
-from xml.parsers import expat
+from xml.etree import ElementTree
 
 from ossimport.errors import Fatal
 from ossimport.model import ObjectInfo
 from ossimport.naming import display
 
 _ROOT = "ListBucketResult"
-_BUFFER = 1 << 16  # bytes of text that expat hands over in one piece
 _LOOP_CURE = (
     "see whether a gateway, cache or proxy on the way changes or keeps listings; else report it to "
     "the service's support"
@@ -63,67 +62,50 @@ def parse_page(body: bytes | bytearray) -> Page:
 
     Times are cut to whole seconds, since that is what the same services say of a single object.
     """
-    reader = _Reader()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.buffer_size = _BUFFER
-    parser.ordered_attributes = True
-    parser.CharacterDataHandler = reader.text.append
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    # No service needs one; entities that grow without bound, or read files, begin with one.
-    parser.StartDoctypeDeclHandler = reader.doctype
+    # No service needs one; entities that grow without bound, or read files, begin with one. In an
+    # encoding in which this would not be found, every other byte of it is zero.
+    if b"<!DOCTYPE" in body or b"\0" in body:
+        raise NotAListing("it declares a document type, or is not UTF-8")
     try:
-        parser.Parse(body, True)
-        return reader.page()
-    except (expat.ExpatError, ValueError) as exc:
+        root = ElementTree.fromstring(body)  # noqa: S314 -- see above
+    except ElementTree.ParseError as exc:
         raise NotAListing(str(exc)) from exc
+    space = root.tag[: root.tag.rfind("}") + 1]
+    if root.tag != space + _ROOT:
+        raise NotAListing(f"it is a document of <{root.tag[len(space) :][:40]}>")
+    try:
+        return _page(root, space)
     except KeyError as exc:
-        raise NotAListing(f"it lacks {exc.args[0]}") from exc
+        raise NotAListing(f"it lacks {exc.args[0][len(space) :]}") from exc
+    except ValueError as exc:
+        raise NotAListing(str(exc)) from exc
 
 
-class _Reader:
-    """Handlers for expat. An object has half a dozen elements: every call here counts."""
+def _page(root: ElementTree.Element, space: str) -> Page:
+    """`space` is what every tag begins with. Raises KeyError or ValueError if it is no page."""
+    about = _fields(root)
+    truncated = about[space + "IsTruncated"]
+    if truncated not in {"true", "false"}:
+        raise NotAListing(f"IsTruncated is {truncated[:20]!r}")
+    decode = _decoded if about.get(space + "EncodingType") == "url" else str
+    key, size, time, etag = (space + name for name in ("Key", "Size", "LastModified", "ETag"))
+    objects = [
+        ObjectInfo(
+            decode(fields[key]),
+            _size(fields[size]),
+            time_ns(fields[time]),
+            fields.get(etag, "").strip('"'),
+        )
+        for fields in map(_fields, root.iterfind(space + "Contents"))
+    ]
+    marker, token = (
+        about.get(space + name, "") for name in ("NextMarker", "NextContinuationToken")
+    )
+    return Page(objects, truncated == "true", decode(marker), token)
 
-    def __init__(self) -> None:
-        self.text: list[str] = []
-        self._fields: dict[str, str] = {}
-        self._objects: list[tuple[str, str, str, str]] = []
 
-    def start(self, name: str, attributes: object) -> None:
-        self.text.clear()
-
-    def end(self, name: str) -> None:
-        fields = self._fields
-        if name == "Contents":
-            # Taken out, so that the next object cannot inherit what it lacks.
-            take = fields.pop
-            self._objects.append(
-                (take("Key"), take("Size"), take("LastModified"), take("ETag", ""))
-            )
-        else:
-            fields[name] = "".join(self.text)
-            self.text.clear()
-
-    def doctype(self, *declaration: object) -> None:
-        raise NotAListing("it declares a document type")
-
-    def page(self) -> Page:
-        """What has been read. Raises KeyError or ValueError if that is no page."""
-        fields = self._fields
-        outermost = next(reversed(fields))
-        if outermost != _ROOT:
-            raise NotAListing(f"it is a document of <{outermost[:40]}>")
-        truncated = fields["IsTruncated"]
-        if truncated not in {"true", "false"}:
-            raise NotAListing(f"IsTruncated is {truncated[:20]!r}")
-        decode = _decoded if fields.get("EncodingType") == "url" else str
-        objects = [
-            ObjectInfo(decode(key), _size(size), time_ns(time), etag.strip('"'))
-            for key, size, time, etag in self._objects
-        ]
-        marker = decode(fields.get("NextMarker", ""))
-        return Page(objects, truncated == "true", marker, fields.get("NextContinuationToken", ""))
+def _fields(element: ElementTree.Element) -> dict[str, str]:
+    return {child.tag: child.text or "" for child in element}
 
 
 def _decoded(text: str) -> str:

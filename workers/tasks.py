@@ -1,7 +1,6 @@
 """The one Celery task, and what the worker's processes share."""
 
 import functools
-import gc
 import logging
 import multiprocessing
 import os
@@ -20,6 +19,7 @@ from ossimport.queue import COPY
 from ossimport.service import redis_url, say_ready
 from ossimport.service.logs import log_to
 from ossimport.throttle import shared_cell
+from workers import memory
 from workers.app import app, system
 from workers.runtime import Runtime
 
@@ -34,8 +34,7 @@ _throttle = shared_cell()
 def _runtime() -> Runtime:
     """This process's own, made on its first task: after the fork."""
     runtime = Runtime(system, redis_url(system), throttle=_throttle, stopping=_is_stopping)
-    gc.freeze()  # what is there now stays, so the collector need not look at it again
-    gc.set_threshold(20_000, 20, 100)  # what a copy leaves behind is mostly free of cycles
+    memory.settle()
     return runtime
 
 

@@ -120,10 +120,11 @@ async def test_among_many_foreign_objects_the_rest_is_asked_for_one_by_one(dest:
     await dest.fill(dict.fromkeys(names, 1))
     mine = names[:: len(names) // 40]
     del dest.objects[mine[30]]
+    page = 40 + 10 + listed.SPARE
     told = await absent(dest, "to/", [(key, 1) for key in mine], ask=patiently, in_flight=5)
     assert told == {mine[30]: None}
     assert len(dest.lists) == 2
-    assert sorted(dest.stats) == [key for key in mine if key > names[2 * PAGE - 1]]
+    assert sorted(dest.stats) == [key for key in mine if key > names[2 * page - 1]]
     assert dest.most_at_once == 5
 
 
@@ -131,13 +132,14 @@ async def test_a_refused_request_is_made_again_alone(dest: Asked) -> None:
     names = keys(4 * PAGE)
     await dest.fill(dict.fromkeys(names, 1))
     mine = names[:: len(names) // 40]
+    page = 40 + 10 + listed.SPARE
     refused = Transient("later", code="ServerError")
-    trouble = [f"list {names[PAGE - 1]}", f"stat {mine[-2]}", f"stat {mine[-1]}"]
+    trouble = [f"list {names[page - 1]}", f"stat {mine[-2]}", f"stat {mine[-1]}"]
     dest.trouble = dict.fromkeys(trouble, refused)
     assert await absent(dest, "to/", [(key, 1) for key in mine], ask=patiently) == {}
     assert dest.trouble == {}
-    assert dest.lists == [names[0][:-1], names[PAGE - 1], names[PAGE - 1]]
-    rest = [key for key in mine if key > names[2 * PAGE - 1]]
+    assert dest.lists == [names[0][:-1], names[page - 1], names[page - 1]]
+    rest = [key for key in mine if key > names[2 * page - 1]]
     assert sorted(dest.stats) == sorted([*rest, mine[-2], mine[-1]])
 
 
