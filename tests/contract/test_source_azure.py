@@ -12,7 +12,7 @@ from azure.storage.blob import ContainerClient
 
 from ossimport.errors import Permanent
 from ossimport.model import Lane
-from ossimport.sources.azure import Access, AzureSource, open_source
+from ossimport.sources.azure import Access, AzureSource
 from ossimport.sources.base import Source
 from ossimport.transport import Endpoint
 from tests.contract.source_contract import SourceContract, World, keys_of

@@ -1,7 +1,7 @@
 """Azure Blob Storage as far as a reader sees it, from its reference; signatures are recomputed.
 
-Written from the pages List Blobs, Get Blob, Get Blob Properties, Authorize with Shared Key, Create an
-account SAS and Blob service error codes. The service's own Python SDK can use it. Markers say
+Written from the pages List Blobs, Get Blob, Get Blob Properties, Authorize with Shared Key, Create
+an account SAS and Blob service error codes. The service's own Python SDK can use it. Markers say
 nothing to who gets them.
 """
 
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
+from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
@@ -159,7 +160,7 @@ class AzureServer(ObjectServer):
         if limit < 1:
             raise Refused("InvalidQueryParameterValue")
         order = self.order
-        names = []
+        names: list[str] = []
         for name in sorted(self.buckets[container], key=order):
             if name.startswith(prefix):
                 end = name.find(delimiter, len(prefix)) if delimiter else -1
@@ -180,7 +181,7 @@ class AzureServer(ObjectServer):
         )
         return Answer(200, {"Content-Type": "application/xml"}, body.encode())
 
-    def order(self, name: str) -> object:
+    def order(self, name: str) -> Any:
         """What names are sorted by."""
         if self.is_utf16:
             return name.encode("utf-16-be", "surrogatepass")
