@@ -220,17 +220,18 @@ class _Object:
     async def _describe(self, op: str, headers: Mapping[str, str], max_body: int) -> Response:
         """The answer to HEAD, or what there would be in one, if the server has none to say."""
         response = await self._web.ask("HEAD", self._url, headers, max_body)
-        if response.status == 200 and response.headers.get("content-length", "").isdecimal():
+        size = response.headers.get("content-length", "")
+        if response.status == 200 and size.isdecimal() and int(size):  # some say 0 to every HEAD
             return response
         if response.status != 200 and response.status not in _NO_HEAD:
             return response
         response = await self._first_byte(headers)
         if response.status not in {200, 206, 416}:
             return response
-        size = total_size(response)
-        if size is None or (response.status == 416 and size):
+        total = total_size(response)
+        if total is None or (response.status == 416 and total):
             raise self._unsizable()
-        return Response(200, response.headers | {"content-length": str(size)}, b"")
+        return Response(200, response.headers | {"content-length": str(total)}, b"")
 
     async def _first_byte(self, headers: Mapping[str, str]) -> Response:
         wanted = {**headers, **_FIRST_BYTE}

@@ -16,6 +16,8 @@ from ossimport.sources.base import Checksum, Payload
 from ossimport.sources.http_fetch import retry_after
 from ossimport.sources.http_list import HttpListSource
 from ossimport.sources.list_lines import Columns
+from ossimport.transport import Transport
+from tests.contract.test_destination_oss_answers import own_authority
 from tests.servers.nginx import RunningNginx, run_nginx
 from tests.servers.raw_http import Peer, RawServer
 
@@ -323,6 +325,39 @@ def test_a_server_that_compresses_all_the_same(
             assert (info.size, bytes(payload.body)) == (len(BODY), BODY)
             assert "Content-Encoding" not in payload.headers
     assert all(b"accept-encoding: identity" in head for head in script.heads)
+
+
+def test_a_head_that_says_0_is_not_believed(tmp_path: Path) -> None:
+    for body in (BODY, b""):
+        with RawServer(Script(ok(body), ok(b""))) as server:
+            _, payload = copy(tmp_path / "list", f"{server.endpoint}/ a")
+        assert bytes(payload.body) == body
+
+
+def test_https_is_verified_and_not_left(tmp_path: Path) -> None:
+    context, ca_file = own_authority(tmp_path)
+    path = tmp_path / "list"
+
+    async def trusting(info: ObjectInfo) -> Payload:
+        transport = Transport(ca_file=str(ca_file))
+        try:
+            return (await fetch(HttpListSource(path, COLUMNS, transport), info))[1]
+        finally:
+            await transport.close()
+
+    with RawServer(Script(ok(BODY)), context) as server:
+        line = f"{server.endpoint}/ a {len(BODY)}"
+        assert bytes(asyncio.run(trusting(*listed(write_list(path, line)))).body) == BODY
+        error = refused(path, line)
+        assert (type(error), error.code) == (Transient, "TlsError")
+    with RawServer(Script(ok(BODY))) as plain:
+        answer = f"HTTP/1.1 302 M\r\nLocation: {plain.endpoint}/\r\nContent-Length: 0\r\n\r\n"
+        with RawServer(Script(answer.encode()), context) as server:
+            (info,) = listed(write_list(path, f"{server.endpoint}/ a {len(BODY)}"))
+            with pytest.raises(Permanent, match="not encrypted.*Cure: ") as caught:
+                asyncio.run(trusting(info))
+            assert caught.value.code == "Redirected"
+        assert plain.connections == 0
 
 
 def test_a_weak_etag_pins_nothing(tmp_path: Path) -> None:
