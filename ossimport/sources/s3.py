@@ -32,6 +32,7 @@ _NO_REASON = frozenset({301, 307, 400, 403})  # to a HEAD, which has no body to 
 _REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _KMS, _OWN_KEY = "x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"
+_SKEWED = "The difference between the request time and the"
 _NOT_FOUND_BY_NAME = frozenset({"DnsFailure", "TlsError"})
 _TIDIED = re.compile(r"//|(?:^|/)\.\.?(?:/|$)|^/")  # names that some take for paths, and mend
 _MISREAD = frozenset({"SignatureDoesNotMatch", "NoSuchBucket", "InvalidBucketName"})  # if mended
@@ -238,6 +239,8 @@ class _S3:
 def _read(response: Response) -> Refusal:
     status, headers, body = response
     refusal = read_xml(status, headers, body, "x-amz-request-id")
+    if refusal.message.startswith(_SKEWED):  # rclone's server calls it AccessDenied
+        return refusal._replace(code="RequestTimeTooSkewed")
     return refusal if refusal.code else refusal._replace(code=headers.get("x-minio-error-code", ""))
 
 

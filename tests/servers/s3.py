@@ -43,10 +43,9 @@ class RunningS3(NamedTuple):
         """As in srcDomain."""
         return f"http://127.0.0.1:{self.port}"
 
-    def access(self, **changed: Any) -> Access:
-        """What opens the bucket, but for what is `changed`."""
-        access = Access(find(self.domain, self.bucket), self.access_key, self.secret_key)
-        return access._replace(**changed)
+    def access(self) -> Access:
+        """What opens the bucket."""
+        return Access(find(self.domain, self.bucket), self.access_key, self.secret_key)
 
     def boto3(self) -> Any:
         """A client of stock boto3."""
