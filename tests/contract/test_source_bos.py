@@ -1,0 +1,371 @@
+"""The BOS source keeps the contract against a server that recomputes signatures.
+
+The same server is used by the service's own SDK.
+"""
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import Iterator
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from baidubce.auth.bce_credentials import BceCredentials
+from baidubce.bce_client_configuration import BceClientConfiguration
+from baidubce.exception import BceHttpClientError
+from baidubce.retry.retry_policy import NoRetryPolicy
+from baidubce.services.bos.bos_client import BosClient
+
+from ossimport.config import SourceConfig
+from ossimport.config.secret import Secret
+from ossimport.crc64 import crc64
+from ossimport.errors import Fatal, Permanent, StorageError, Transient
+from ossimport.model import Lane, Verdict
+from ossimport.sources import open_source
+from ossimport.sources.base import Checksum, Source
+from ossimport.sources.bos import Access, BosSource
+from ossimport.transport import Endpoint, Proxies, Transport
+from tests.contract.source_contract import SourceContract, World
+from tests.servers.bos import BosServer
+
+_check: type[Source] = BosSource
+_numbers = count(1)
+BUCKET = "photos"
+ODD_KEYS = [
+    "dir/",
+    "dir//",
+    "//",
+    "/leading",
+    "a//b",
+    ".",
+    "..",
+    "./a",
+    "../a",
+    "a/.",
+    "a/..",
+    "a/../b",
+    "a/./b",
+    "100%",
+    "%2F%2e",
+    "a+b c&d=e?f#g;h",
+    " ",
+    "back\\slash",
+    "quote'\"<>`|^[]{}",
+    "control\x01\x1f\t",
+    "line\r\nfeed",
+    "caf\u00e9 cafe\u0301",
+    "\u4e2d\u6587/\u6587\u4ef6",
+    "\U0001f600",
+    "\ufffe\uffff",
+    "x" * 1023,
+    "\u4e2d" * 341,
+]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[BosServer]:
+    with BosServer() as running:
+        running.buckets[BUCKET] = {}
+        yield running
+
+
+def access_to(service: BosServer, **changed: Any) -> Access:
+    """The bucket with the right settings, but for those that are `changed`."""
+    access = Access(
+        Endpoint("http", "127.0.0.1", service.port), BUCKET, service.access_key, service.secret_key
+    )
+    return access._replace(**changed)
+
+
+class BosWorld(World):
+    """A part of the bucket."""
+
+    def __init__(self, service: BosServer, page_size: int) -> None:
+        self.service = service
+        self.prefix = f"world-{next(_numbers)}/"
+        self._page_size = page_size
+
+    def open(self) -> Source:
+        return BosSource(access_to(self.service), self.prefix, page_size=self._page_size)
+
+    def put(self, key: str, body: bytes, mtime_ns: int) -> None:
+        self.service.put(BUCKET, self.prefix + key, body, mtime=mtime_ns // 10**9)
+
+    def remove(self, key: str) -> None:
+        del self.service.buckets[BUCKET][self.prefix + key]
+
+    def broken(self) -> Source:
+        return BosSource(access_to(self.service, secret_key="wrong"), self.prefix)
+
+
+class TestBosSource(SourceContract):
+    @pytest.fixture(params=[2, 1000])
+    def world(self, request: pytest.FixtureRequest, service: BosServer) -> BosWorld:
+        return BosWorld(service, request.param)
+
+
+@pytest.fixture
+def world(service: BosServer) -> BosWorld:
+    return BosWorld(service, 1000)
+
+
+@pytest.mark.parametrize("prefix", ["", "below/"])
+async def test_odd_names_are_listed_and_read_as_they_are(prefix: str) -> None:
+    with BosServer() as service:
+        for key in ODD_KEYS:
+            service.put(BUCKET, prefix + key, key.encode())
+        source = BosSource(access_to(service), prefix, page_size=4)
+        infos = [entry.info for entry in source.scan(Lane())]
+        assert [info.key for info in infos] == sorted(ODD_KEYS)
+        for info in infos:
+            assert (await source.read(info, 1, 0)).body == b""
+            assert (await source.read(info, 0, info.size)).body == info.key.encode()
+            assert (await source.stat(info.key)).size == info.size
+        await source.close()
+
+
+async def test_the_bucket_is_in_the_name_of_the_host_or_in_the_path() -> None:
+    region = "bj.bcebos.com"
+    with BosServer(token="temporary") as service:
+        service.put(BUCKET, "a b", b"body")
+        access = access_to(service, security_token="temporary")
+        proxies = Proxies({"http": f"http://127.0.0.1:{service.port}"})
+        for endpoint, transport in (
+            (Endpoint("http", region, 80), Transport(proxies=proxies)),
+            (Endpoint("http", f"{BUCKET}.{region}", 80), Transport(proxies=proxies)),
+            (access.endpoint, Transport()),
+        ):
+            source = BosSource(access._replace(endpoint=endpoint), "", transport)
+            info = await source.stat("a b")
+            assert (await source.read(info, 0, 4)).body == b"body"
+            await source.close()
+            await transport.close()
+        hosts = {request.hostname for request in service.requests}
+        assert hosts == {f"{BUCKET}.{region}", "127.0.0.1"}
+        source = BosSource(access._replace(security_token="old"), "")
+        with pytest.raises(Fatal, match="srcSecurityToken"):
+            source.check()
+        await source.close()
+
+
+@pytest.mark.parametrize(
+    ("domain", "host"),
+    [
+        ("http://bj.bcebos.com", "photos.bj.bcebos.com:80"),
+        ("gz.bcebos.com", "photos.gz.bcebos.com:80"),
+        ("https://su.bcebos.com", "photos.su.bcebos.com:443"),
+        ("su", "photos.su.bcebos.com:80"),
+        ("http://gateway.example:8080", "photos.gateway.example:8080"),
+        ("http://127.0.0.1:9000", "127.0.0.1:9000"),
+        ("http://localhost:9000", "localhost:9000"),
+    ],
+)
+def test_srcdomain_is_a_host_or_a_region(domain: str, host: str) -> None:
+    config = SourceConfig(
+        type="bos",
+        access_key="id",
+        secret_key=Secret("key"),
+        security_token=Secret("token"),
+        domain=domain,
+        bucket=BUCKET,
+    )
+    opened: Any = open_source(config, scan_depth=1, scratch=Path())
+    bos = opened._objects
+    root = "/photos/" if host.startswith(("127.", "localhost")) else "/"
+    assert (bos._endpoint.authority, bos._root) == (host, root)
+    signed = bos._signer.sign("GET", "/", "", "host", 0)
+    assert signed["x-bce-security-token"] == "token"
+    asyncio.run(opened.close())
+
+
+async def test_what_travels_with_an_object_comes_with_it(world: BosWorld) -> None:
+    headers = {
+        "content-type": "text/x-odd",
+        "cache-control": "no-cache",
+        "content-disposition": "attachment; filename=a.txt",
+        "content-encoding": "identity",
+        "content-language": "zh-CN",
+        "expires": "Wed, 08 Jul 2026 16:57:01 GMT",
+        "x-bce-meta-color": "bl\u00e5",
+    }
+    world.service.put(BUCKET, f"{world.prefix}key", b"body", headers)
+    source = world.open()
+    (entry,) = source.scan(Lane())
+    whole = await source.read(entry.info, 0, 4)
+    assert {name.lower(): value for name, value in whole.headers.items()} == {
+        name.replace("x-bce-meta-", "x-oss-meta-"): value for name, value in headers.items()
+    }
+    assert whole.checksum == Checksum("md5", hashlib.md5(b"body").hexdigest())
+    nothing = await source.read(entry.info, 0, 0)
+    part = await source.read(entry.info, 1, 2)
+    assert (nothing.headers, nothing.checksum) == (whole.headers, whole.checksum)
+    assert (part.body, part.headers, part.checksum) == (b"od", whole.headers, whole.checksum)
+    await source.close()
+
+
+@pytest.mark.parametrize("parts", [0, 3])
+@pytest.mark.parametrize("crc", [True, False])
+async def test_an_md5_is_told_from_the_etag_of_several_parts(crc: bool, parts: int) -> None:
+    md5 = Checksum("md5", hashlib.md5(b"body").hexdigest())
+    by_crc = Checksum("crc64", str(crc64(b"body")))
+    with BosServer() as service:
+        service.states_crc64 = crc
+        service.put(BUCKET, "key", b"body", parts=parts)
+        source = BosSource(access_to(service), "")
+        (entry,) = source.scan(Lane())
+        for offset, length in ((0, 4), (1, 2), (0, 0)):
+            found = (await source.read(entry.info, offset, length)).checksum
+            assert found == (by_crc if crc else None if parts else md5)
+        assert (await source.stat("key")).crc64 == (crc64(b"body") if crc else None)
+        await source.close()
+
+
+async def test_an_archived_object_fails_with_a_cure_and_does_not_stop_the_job(
+    world: BosWorld,
+) -> None:
+    world.service.put(BUCKET, f"{world.prefix}old", b"body").archived = True
+    source = world.open()
+    (entry,) = source.scan(Lane())
+    with pytest.raises(Permanent, match="Cure: the object is archived: restore it") as caught:
+        await source.read(entry.info, 0, 4)
+    assert caught.value.code == "InvalidObjectState"
+    source.check()
+    await source.close()
+
+
+def test_the_marker_of_the_prefix_is_no_object(world: BosWorld) -> None:
+    world.put("", b"", 0)
+    world.put("a", b"", 0)
+    marker, entry = world.open().scan(Lane())
+    assert (marker.verdict, marker.code) == (Verdict.EXCLUDED, "PrefixMarker")
+    assert entry.info.key == "a"
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "cure"),
+    [
+        ({"secret_key": "wrong-secret"}, "SignatureDoesNotMatch", "srcSecretKey"),
+        ({"access_key": "wrong-id"}, "InvalidAccessKeyId", "srcAccessKey"),
+        ({"bucket": "photos-1"}, "NoSuchBucket", "srcBucket"),
+    ],
+)
+async def test_a_wrong_setting_stops_the_job_at_every_call(
+    service: BosServer, world: BosWorld, changed: dict[str, str], code: str, cure: str
+) -> None:
+    world.put("key", b"body", 0)
+    right = world.open()
+    (entry,) = right.scan(Lane())
+    await right.close()
+    source = BosSource(access_to(service, **changed), world.prefix)
+    errors: dict[str, StorageError] = {}
+    with pytest.raises(Fatal) as caught:
+        source.check()
+    errors["check"] = caught.value
+    with pytest.raises(Fatal) as caught:
+        list(source.scan(Lane()))
+    errors["scan"] = caught.value
+    with pytest.raises(Fatal) as caught:
+        await source.read(entry.info, 0, 4)
+    errors["read"] = caught.value
+    for op, error in errors.items():
+        assert (error.op, error.code, error.request_id) == (op, code, "R-1")
+        assert cure in str(error)
+        assert "wrong-secret" not in repr(error) + str(error)
+    await source.close()
+
+
+@pytest.mark.parametrize("off", [-17 * 60, -3600, 16 * 60])
+def test_a_clock_that_is_off_is_told_and_worth_another_try(service: BosServer, off: float) -> None:
+    source = BosSource(access_to(service), "", clock=lambda: time.time() + off)
+    with pytest.raises(Transient, match="set this host's clock"):
+        list(source.scan(Lane()))
+
+
+@pytest.mark.parametrize("off", [-600, 899])
+def test_clocks_may_differ(world: BosWorld, off: float) -> None:
+    world.put("key", b"", 0)
+    access = access_to(world.service)
+    source = BosSource(access, world.prefix, clock=lambda: time.time() + off)
+    assert [entry.info.key for entry in source.scan(Lane())] == ["key"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_scan_that_is_killed_again_and_again_sees_every_key_once(
+    service: BosServer, seed: int
+) -> None:
+    choice = random.Random(seed)
+    names = {choice.randbytes(choice.randrange(1, 9)).decode("latin-1") for _ in range(2000)}
+    world = BosWorld(service, 100)
+    for name in names:
+        world.put(name, b"", 0)
+    seen: list[str] = []
+    lanes = [Lane()]
+    while lanes:
+        lane = lanes.pop(choice.randrange(len(lanes)))
+        scan = world.open().scan(lane)
+        for entry in scan:
+            seen.append(entry.info.key)
+            if choice.random() < 0.01 and (given := scan.split()):
+                lanes.append(given)
+            if choice.random() < 0.005:
+                lanes.append(Lane(entry.cursor, scan.until))
+                break
+    assert sorted(seen) == sorted(names)
+
+
+def sdk(service: BosServer, key: bytes = b"bos-secret", token: bytes | None = b"t") -> Any:
+    """The service's own client."""
+    config = BceClientConfiguration(
+        credentials=BceCredentials(b"bos-id", key),
+        endpoint=f"http://127.0.0.1:{service.port}".encode(),
+        security_token=token,
+        retry_policy=NoRetryPolicy(),
+    )
+    return BosClient(config)
+
+
+async def test_the_service_s_own_sdk_can_use_the_server_and_we_read_what_it_wrote() -> None:
+    with BosServer(token="t") as service:
+        service.buckets[BUCKET] = {}
+        client = sdk(service)
+        keys = ["plain", "a/b c+d%", "\u4e2d\u6587", "x&y=z", "a~b"]
+        for key in keys:
+            client.put_object_from_string(
+                BUCKET, key, key, content_type="text/x", user_metadata={"a": "b"}
+            )
+        listed = client.list_objects(BUCKET, max_keys=2)
+        assert listed.is_truncated
+        rest = client.list_objects(BUCKET, marker=listed.next_marker)
+        assert [entry.key for page in (listed, rest) for entry in page.contents] == sorted(keys)
+        for key in keys:
+            assert client.get_object_as_string(BUCKET, key, range=(1, 2)) == key.encode()[1:3]
+            about = client.get_object_meta_data(BUCKET, key).metadata
+            assert int(about.content_length) == len(key.encode())
+        for wrong in (sdk(service, b"wrong"), sdk(service, token=b"wrong")):
+            with pytest.raises(BceHttpClientError):
+                wrong.list_objects(BUCKET)
+
+        source = BosSource(access_to(service, security_token="t"), "")
+        for entry in source.scan(Lane()):
+            payload = await source.read(entry.info, 0, entry.info.size)
+            assert bytes(payload.body) == entry.info.key.encode()
+            assert payload.headers == {"Content-Type": "text/x", "x-oss-meta-a": "b"}
+        await source.close()
+
+
+def test_pages_are_asked_for_behind_the_last_key(service: BosServer) -> None:
+    world = BosWorld(service, 2)
+    for key in ("a", "b", "c", "d", "e"):
+        world.put(key, b"", 0)
+    begin = len(service.requests)
+    list(world.open().scan(Lane()))
+    asked = [request.params for request in service.requests[begin:]]
+    assert [params.get("marker", "") for params in asked] == [
+        "",
+        f"{world.prefix}b",
+        f"{world.prefix}d",
+    ]
+    assert all(one | {"marker": ""} == other | {"marker": ""} for one, other in pairwise(asked))
