@@ -197,6 +197,7 @@ class _Object:
         self._web = web
         self._unsized = unsized
         self._md5 = place.md5
+        self._is_seen = place.known == SEEN
         self._url: Url = place.url(key)
         self._size = size
 
@@ -256,7 +257,10 @@ class _Object:
         )
 
     def refused(self, response: Response, op: str, key: str) -> StorageError:
-        return refused(response, self._url, op, key)
+        error = refused(response, self._url, op, key)
+        if error.code == "NotFound" and not self._is_seen:
+            error.code = f"HTTP{response.status}"  # nobody has seen it: it has not vanished
+        return error
 
     def checksum(self, headers: Mapping[str, str]) -> Checksum | None:
         """The list's word, else the server's."""

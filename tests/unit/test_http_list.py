@@ -143,6 +143,23 @@ def test_parts_are_of_one_version(nginx: RunningNginx, tmp_path: Path, name: str
     run(tmp_path / "list", work)
 
 
+def test_only_what_was_seen_can_vanish(nginx: RunningNginx, tmp_path: Path) -> None:
+    nginx.put("brief", BODY)
+    (info,) = listed(write_list(tmp_path / "list", f"{nginx.url()} brief"))
+
+    async def work(source: HttpListSource) -> None:
+        seen, _ = await fetch(source, info)
+        (nginx.root / "brief").unlink()
+        with pytest.raises(Permanent) as caught:
+            await source.read(seen, 0, seen.size)
+        assert caught.value.code == "NotFound"
+        with pytest.raises(Permanent) as caught:
+            await fetch(source, info)
+        assert caught.value.code == "HTTP404"
+
+    run(tmp_path / "list", work)
+
+
 def test_what_is_stored_compressed_stays_so(nginx: RunningNginx, tmp_path: Path) -> None:
     info, payload = copy(tmp_path / "list", f"{nginx.url('gzipped')} packed.txt")
     assert bytes(payload.body) == gzip.compress(BODY, mtime=0)
@@ -201,7 +218,8 @@ def test_without_head_and_ranges_size_or_list_must_tell(
 def test_refusals_say_what_to_do(nginx: RunningNginx, tmp_path: Path, size: str) -> None:
     path = tmp_path / "list"
     error = refused(path, f"{nginx.url('plain')} none {size}")
-    assert (type(error), error.code) == (Permanent, "NotFound")
+    assert (type(error), error.code) == (Permanent, "HTTP404")
+    assert "Cure: check the line" in str(error)
     error = refused(path, f"{nginx.url('denied')} a?Signature=s3cret {size}")
     assert (type(error), error.code) == (Permanent, "AccessDenied")
     assert "Cure: let the server allow" in str(error)
@@ -226,7 +244,7 @@ def test_a_list_is_checked_before_a_job(nginx: RunningNginx, tmp_path: Path) -> 
     check("http://127.0.0.1:1/ down", *[f"{nginx.url()} gone"] * 3, f"{nginx.url()} empty")
     with pytest.raises(Fatal, match="none of 2 URLs.*HTTP 404.*Cure: ") as caught:
         check(f"{nginx.url()} gone", f"{nginx.url()} gone2")
-    assert caught.value.code == "NotFound"
+    assert caught.value.code == "HTTP404"
     with pytest.raises(Fatal, match="no line of the list.*line 2 of .*Cure: ") as caught:
         check("nonsense", "nonsense")
     assert caught.value.code == "ListColumns"
