@@ -56,9 +56,9 @@ def test_everything_arrives_and_is_proved(demo: Migration, s3: RunningS3, tmp_pa
     )
     client.close()
 
-    demo.import_job()
+    demo.begin_job()
 
-    job = demo.look()
+    job = demo.finish()
     assert job["state"] == "Succeed", demo.logs()
     copied = len(bodies) + 1
     assert (job["objects"]["listed"], job["objects"]["copied"]) == (copied, copied)
