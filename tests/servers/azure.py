@@ -144,6 +144,8 @@ class AzureServer(ObjectServer):
     def _serve(self, request: Request, stored: Stored) -> Answer:
         if stored.archived and request.method == "GET":
             raise Refused("BlobArchived")
+        if part := request.headers.get("x-ms-range"):  # wins over Range
+            request.headers["range"] = part
         headers = {"x-ms-blob-type": "BlockBlob", "x-ms-request-id": "the-request"}
         md5 = base64.b64encode(hashlib.md5(stored.body).digest()).decode()
         is_part = "range" in request.headers and request.method == "GET"
