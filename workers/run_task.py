@@ -19,7 +19,7 @@ from ossimport import audit, auditlog, manifest, naming
 from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, LedgerUnavailable, StaleClaim, Transient
 from ossimport.ledger.base import Claim, Flush, WorkerLedger
-from ossimport.listed import NOTHING_LISTED, list_range
+from ossimport.listed import NOTHING_LISTED, PAGE, list_range
 from ossimport.model import (
     CopyResult,
     Mark,
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 LEASE_S = 30.0
 FLUSH_INTERVAL_S = 0.5
 FLUSH_OBJECTS = 1000
+AHEAD_S = 0.2  # between two looks at what may be verified
 DRAIN_S = 8.0  # how long objects in flight may still finish after the order to stop
 
 
@@ -91,6 +92,7 @@ class TaskRun:
         self._sizes: dict[int, int] = {}  # of objects that changed since they were listed
         self._begun_before = claim.claims > 1
         self._listed = NOTHING_LISTED
+        self._verified = 0  # up to this object
         self._flushes = claim.flushes
         self._flush_lock = asyncio.Lock()
         self._flush_wanted = asyncio.Event()
@@ -132,9 +134,11 @@ class TaskRun:
     async def _work(self) -> TaskState | None:
         try:
             await self._look_ahead()
-            ended = await self._copy_all()
-            if ended and self._verify_wanted:
-                await self._verify()
+            if self._verify_wanted:
+                await self._copy_and_verify()
+            else:
+                await self._copy_all()
+            ended = Mark.LEFT not in self._marks
         except Fatal as exc:
             reason = f"{exc.code}: {exc}"
             await self._flush()
@@ -159,8 +163,8 @@ class TaskRun:
             keys = [prefix + info.key for info in self._objects]
             self._listed = await list_range(ends.dest, prefix, keys, ask=ends.ask_dest)
 
-    async def _copy_all(self) -> bool:
-        """Copy until nothing is left, then True, or until the order to stop."""
+    async def _copy_all(self) -> None:
+        """Copy until nothing is left, or until the order to stop."""
         runners = [asyncio.create_task(self._runner()) for _ in range(self._runners)]
         watch = asyncio.create_task(self._until_stopping())
         try:
@@ -177,7 +181,6 @@ class TaskRun:
             for each in (watch, *runners):
                 each.cancel()
             await asyncio.gather(watch, *runners, return_exceptions=True)
-        return Mark.LEFT not in self._marks
 
     async def _runner(self) -> None:
         for index in self._todo:
@@ -320,17 +323,43 @@ class TaskRun:
 
     # -- verifying -------------------------------------------------------------------------------
 
-    async def _verify(self) -> None:
+    async def _copy_and_verify(self) -> None:
+        """Copy, and verify what has been copied while the rest still is: nobody waits for it."""
+        verifying = asyncio.Lock()
+        ahead = asyncio.create_task(self._verify_ahead(verifying))
+        try:
+            await self._copy_all()
+            if Mark.LEFT in self._marks and self._stopping():
+                return
+            async with verifying:
+                ahead.cancel()
+        finally:
+            ahead.cancel()
+            # If it gave up, for whatever reason, what follows meets that reason again.
+            await asyncio.gather(ahead, return_exceptions=True)
+        await self._verify(range(self._verified, len(self._marks)))
+
+    async def _verify_ahead(self, verifying: asyncio.Lock) -> None:
+        """Verify stretches of a page each, as far as they are sorted: others take many pages."""
+        while True:
+            await asyncio.sleep(AHEAD_S)
+            stretch = range(self._verified, self._verified + PAGE)
+            while self._marks.find(Mark.LEFT, stretch.start) >= stretch.stop:
+                keys = [self._objects[index].key for index in stretch]
+                if keys != sorted(keys):
+                    return
+                async with verifying:
+                    await self._verify(stretch)
+                    self._verified = stretch.stop
+                stretch = range(stretch.stop, stretch.stop + PAGE)
+
+    async def _verify(self, indexes: range) -> None:
         """See by the destination's own listing that it holds what was copied.
 
         An object that is not there is copied once more; if it is still not there then, it has
         failed.
         """
-        there = [
-            index
-            for index, mark in enumerate(self._marks)
-            if mark not in (Mark.FAILED, Mark.VANISHED)
-        ]
+        there = [i for i in indexes if self._marks[i] not in (Mark.FAILED, Mark.VANISHED)]
         for index in await self._absent(there):
             log.warning("task %s: %s is not there", self._claim.task_id, self._objects[index].key)
             self._take_back(index)
