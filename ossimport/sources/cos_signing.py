@@ -7,6 +7,7 @@ is one SHA-1 and one HMAC. The service's own rules are on "Request Signature" of
 import hashlib
 import hmac
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 _PERIOD = 300  # seconds for which one key is used
@@ -39,15 +40,15 @@ class CosSigner:
         """
         if int(now) // _PERIOD != self._period:
             self._start(int(now) // _PERIOD)
-        fields = _encoded(headers)
-        query = _encoded(params)
-        text = f"{method.lower()}\n{path}\n{_joined(query)}\n{_joined(fields)}\n"
+        header_list, fields = _joined(headers)
+        param_list, query = _joined(params)
+        text = f"{method.lower()}\n{path}\n{query}\n{fields}\n"
         digest = hashlib.sha1(text.encode("utf-8", "surrogateescape"), usedforsecurity=False)
         signed = f"sha1\n{self._span}\n{digest.hexdigest()}\n"
         signature = hmac.digest(self._key, signed.encode(), "sha1").hex()
         return (
-            f"{self._head}&q-header-list={';'.join([name for name, _ in fields])}"
-            f"&q-url-param-list={';'.join([name for name, _ in query])}&q-signature={signature}"
+            f"{self._head}&q-header-list={header_list}&q-url-param-list={param_list}"
+            f"&q-signature={signature}"
         )
 
     def _start(self, period: int) -> None:
@@ -62,14 +63,17 @@ class CosSigner:
         )
 
 
-def _encoded(fields: Mapping[str, str]) -> list[tuple[str, str]]:
-    return sorted(
-        [
-            (quote(name, safe="").lower(), quote(value, safe="", errors="surrogateescape"))
-            for name, value in fields.items()
-        ]
-    )
+def _joined(fields: Mapping[str, str]) -> tuple[str, str]:
+    """The names, and names with values, encoded and in order."""
+    names, listed = _in_order(tuple(fields))
+    pairs = [
+        f"{encoded}={quote(fields[name], safe='', errors='surrogateescape')}"
+        for encoded, name in names
+    ]
+    return listed, "&".join(pairs)
 
 
-def _joined(pairs: list[tuple[str, str]]) -> str:
-    return "&".join([f"{name}={value}" for name, value in pairs])
+@lru_cache(maxsize=256)  # the requests of a job differ in values, hardly ever in names
+def _in_order(names: tuple[str, ...]) -> tuple[list[tuple[str, str]], str]:
+    encoded = sorted((quote(name, safe="").lower(), name) for name in names)
+    return encoded, ";".join(name for name, _ in encoded)
