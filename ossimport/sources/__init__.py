@@ -17,8 +17,10 @@ _MODULES = {
     "bos": "ossimport.sources.bos",
     "cos": "ossimport.sources.cos",
     "http": "ossimport.sources.http_list",
+    "ks3": "ossimport.sources.ks3",
     "local": "ossimport.sources.local",
     "oss": "ossimport.sources.oss",
+    "qiniu": "ossimport.sources.qiniu",
     "s3": "ossimport.sources.s3",
     "youpai": "ossimport.sources.youpai",
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ossimport.errors import Permanent, StorageError, Transient
+from ossimport.errors import StorageError, Transient
 from ossimport.listing import NotAListing, Page, loops, parse_page
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.bucket_source import BucketSource, Service
@@ -18,6 +18,7 @@ from ossimport.sources.refusals import Refusal, read_xml, translate, xml_field
 from ossimport.sources.s3_place import Place, find
 from ossimport.sources.s3_refusals import S3
 from ossimport.sources.s3_signing import SignerV4, encode_path, encode_query
+from ossimport.sources.tidied import blame_name
 from ossimport.transport import Response, Transport
 from ossimport.transport.faults import bad_response
 from ossimport.transport.wire import host_header
@@ -34,8 +35,6 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 _KMS, _OWN_KEY = "x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"
 _SKEWED = "The difference between the request time and the"
 _NOT_FOUND_BY_NAME = frozenset({"DnsFailure", "TlsError"})
-_TIDIED = re.compile(r"//|(?:^|/)\.\.?(?:/|$)|^/")  # names that some take for paths, and mend
-_MISREAD = frozenset({"SignatureDoesNotMatch", "NoSuchBucket", "InvalidBucketName"})  # if mended
 
 
 class Access(NamedTuple):
@@ -228,12 +227,7 @@ class _S3:
         refusal = _read(response)
         bucket = self._site.place.bucket
         error = translate(refusal, S3, op=op, bucket=bucket, key=key)
-        is_misread = error.code in _MISREAD or response.status // 100 == 3
-        if not is_misread or not _TIDIED.search(key):
-            return error
-        message = f"{error}; or what is on the way, or the store itself, takes the name for a path "
-        message += "and tidies it up: then rename the object at the source"
-        return Permanent(message, code=error.code, request_id=error.request_id)
+        return blame_name(error, response.status, key)
 
 
 def _read(response: Response) -> Refusal:
