@@ -61,7 +61,6 @@ class InFlight:
         self._factor = 2.0  # of the next try of more
         self._pause = _PAUSE
         self._up_at, self._down_at = now, now + _PAUSE * _EPOCH_S
-        self._came_down = False
         self._refused, self._refused_until = math.inf, now  # not to be reached until then
         self._hold = _HOLD_S
         self._tolerated, self._tolerated_until = _TOLERATED, now
@@ -192,9 +191,6 @@ class InFlight:
             self._factor = _STEP
         else:
             self._down_at = now + pause
-            if self._came_down:  # too far, perhaps
-                self._up_at = now
-            self._came_down = False
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         self._set(now, self._base)
 
@@ -206,7 +202,6 @@ class InFlight:
         self._pause = _PAUSE
         self._base = self.limit
         self._known = self._epoch
-        self._came_down = not up
         if up:
             self._factor = 2.0 if gained >= _NEARLY_ALL else _STEP
             self._up_at, self._down_at = now, now + pause

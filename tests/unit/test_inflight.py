@@ -436,6 +436,12 @@ def test_refusals_that_are_as_many_with_half_as_many_requests_are_not_our_doing(
     assert run.rate(15, 40) >= 0.85 * best.rate(5, 20)
 
 
+def test_refusals_of_a_slow_service_are_waited_for_before_it_is_judged() -> None:
+    run = Run(Moody(0.03, latency=0.2), cap=60).until(200)
+    best = Run(Moody(0.03, latency=0.2), cap=60, fixed=60).until(200)
+    assert run.rate(20, 200) >= 0.9 * best.rate(20, 200)
+
+
 @SEEDS
 def test_a_storm_is_obeyed_within_a_second_and_forgotten_soon(seed: int) -> None:
     run = Run(Moody(lambda now: 0.33 if 10 <= now < 20 else 0.0), seed=seed).until(40)
