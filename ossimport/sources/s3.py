@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 _MAX_PAGE = 64 << 20  # bytes
 _MAX_EMPTY = 10_000  # pages without a key, one behind the other: of millions of deleted versions
-_ELSEWHERE = frozenset({301, 307, 400, 403})  # what a bucket of another region is answered with
-_NO_REASON = frozenset({301, 307, 400, 403})  # to a HEAD, which has no body to say one
+_UNCLEAR = frozenset({301, 307, 400, 403})  # another region, or many other reasons
 _REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
+_EXPECTED = re.compile(r"expecting '([^']+)'")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _KMS, _OWN_KEY = "x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"
 _SKEWED = "The difference between the request time and the"
@@ -139,8 +139,9 @@ class _S3:
     ) -> Response:
         site, path = self._site, self._prefix + key
         response = await self._send(method, path, "", headers, max_body)
-        if method != "HEAD" or response.status not in _NO_REASON:
+        if method != "HEAD" or response.status not in _UNCLEAR:
             return response
+        # It has no body that could say why.
         one_byte = {**headers, "range": "bytes=0-0"}
         told = await self._send("GET", path, "", one_byte, max_body)
         if self._site is not site:  # that is why
@@ -207,7 +208,7 @@ class _S3:
         """Send a request, once more if the bucket turns out to be in another region."""
         site = self._site
         response = await site.send(method, key, query, headers, max_body)
-        if response.status in _ELSEWHERE and self._moved(site, response):
+        if response.status in _UNCLEAR and self._moved(site, response):
             return await self._site.send(method, key, query, headers, max_body)
         return response
 
@@ -215,9 +216,7 @@ class _S3:
         """Follow the bucket to the region that an answer names; false if there is no other."""
         if self._site is not asked:
             return True  # another request was answered first
-        region = response.headers.get("x-amz-bucket-region", "")
-        if not region and response.body:
-            region = xml_field(response.body.decode("utf-8", "replace"), "Region")
+        region = _named_region(response)
         if region == asked.place.region or not _REGION.fullmatch(region):
             return False
         self._site = self._at(asked.place.in_region(region))
@@ -236,6 +235,17 @@ def _read(response: Response) -> Refusal:
     if refusal.message.startswith(_SKEWED):  # rclone's server calls it AccessDenied
         return refusal._replace(code="RequestTimeTooSkewed")
     return refusal if refusal.code else refusal._replace(code=headers.get("x-minio-error-code", ""))
+
+
+def _named_region(response: Response) -> str:
+    """The region that an answer says the bucket is in; empty if it says none."""
+    if region := response.headers.get("x-amz-bucket-region", ""):
+        return region
+    text = response.body.decode("utf-8", "replace")
+    if region := xml_field(text, "Region"):
+        return region
+    expected = _EXPECTED.search(xml_field(text, "Message"))
+    return expected[1] if expected else ""
 
 
 def _goes_back(page: Page, after: str) -> bool:

@@ -50,11 +50,15 @@ class Place(NamedTuple):
 def find(domain: str, bucket: str) -> Place:
     """The bucket at srcDomain, with the region that its name says.
 
-    The bucket is in the path if the host is an IP address or `localhost`, if a port is written
-    (private stores seldom have names for their buckets), and if its name cannot be in a host's: no
-    certificate is for a name with dots.
+    A bucket that srcDomain has in front of a host that can be told without it is passed over. It is
+    in the path if the host is an IP address or `localhost`, if a port is written (private stores
+    seldom have names for their buckets), and if its name cannot be in a host's: no certificate is
+    for a name with dots.
     """
     where = endpoint(domain)
+    rest = where.host.removeprefix(f"{bucket}.")
+    if rest == _AWS_GLOBAL or _AWS.fullmatch(rest) or _OTHERS.fullmatch(rest):
+        where = where._replace(host=rest)
     in_path = (
         is_plain(where.host)
         or _PORT.search(domain) is not None

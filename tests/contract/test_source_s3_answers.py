@@ -474,6 +474,11 @@ ELSEWHERE = "x-amz-bucket-region: eu-west-7"
     "wrong",
     [
         MALFORMED,
+        answer(
+            "400 No",
+            b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region &apos;us-east-1"
+            b"&apos; is wrong; expecting &apos;eu-west-7&apos;</Message></Error>",
+        ),
         error("301 No", "PermanentRedirect", "", ELSEWHERE),
         error("307 No", "TemporaryRedirect", "", ELSEWHERE),
         error("403 No", "SignatureDoesNotMatch", "", ELSEWHERE),
