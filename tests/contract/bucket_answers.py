@@ -290,6 +290,14 @@ class BucketAnswers(ABC):
                 assert (type(fault), fault.code) == (kind, code)
                 assert len(heads) == 1
 
+    async def test_a_refusal_names_the_whole_key(self) -> None:
+        with answering(self.refusal("403 No", "AccessDenied")) as (server, _):
+            source = self.source(server.endpoint, "a/", None)
+            with pytest.raises(Permanent, match=r"read of a/key in bucket bucket-1: ") as caught:
+                await source.read(INFO, 0, 10)
+            await source.close()
+        assert caught.value.key == "key"
+
     async def test_a_closed_source_leaves_the_workers_transport_open(self) -> None:
         transport = Transport()
         with answering(answer("200 OK", BODY)) as (server, _):

@@ -67,6 +67,7 @@ class TestCosAnswers(BucketAnswers):
             ("..", "/bucket-1/%2E%2E"),
             ("/a", "/bucket-1/%2Fa"),
             ("//", "/bucket-1/%2F%2F"),
+            ("a//b", "/bucket-1/a%2F%2Fb"),
             ("a/../b", "/bucket-1/a%2F..%2Fb"),
             ("a/b c+d%", "/bucket-1/a/b%20c%2Bd%25"),
             ("a\r\nb?c#d", "/bucket-1/a%0D%0Ab%3Fc%23d"),

@@ -133,8 +133,9 @@ class CosServer(ObjectServer):
         names = fields["q-header-list"].split(";") if fields["q-header-list"] else []
         headers = {_encode(name).lower(): value for name, value in request.headers.items()}
         headers["host"] = request.hostname
-        if names != sorted(names) or not {n for n in headers if n.startswith("x-cos-")} <= {*names}:
-            raise Refused("SignatureDoesNotMatch")
+        must = {"host"} | {name for name in headers if name.startswith("x-cos-")}
+        if names != sorted(names) or not must <= {*names}:
+            raise Refused("SignatureDoesNotMatch", "not all of the headers are signed")
         keys = fields["q-url-param-list"].split(";") if fields["q-url-param-list"] else []
         params = {_encode(name).lower(): value for name, value in request.query}
         if keys != sorted(params):
