@@ -14,6 +14,7 @@ from ossimport.errors import Transient
 from ossimport.listed import NOTHING_LISTED
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
 from ossimport.patience import Counting, End, Patience
+from ossimport.qetag import qetag
 from ossimport.sources.base import Checksum, Payload, Source
 
 T = TypeVar("T")
@@ -137,7 +138,12 @@ def verify(sent: int, stored: int | None, key: str, request_id: str) -> None:
 
 async def compare(stated: Checksum, body: Body, crc: int, key: str) -> None:
     """Hold the bytes as read, whose CRC64 is `crc`, against the checksum that the source states."""
-    ours = str(crc) if stated.algorithm == "crc64" else await md5_of(body)
+    if stated.algorithm == "crc64":
+        ours = str(crc)
+    elif stated.algorithm == "qetag":
+        ours = await asyncio.to_thread(qetag, body) if len(body) > HASH_IN_THREAD else qetag(body)
+    else:
+        ours = await md5_of(body)
     if stated.value != ours:
         raise Transient(
             f"the bytes as read have the {stated.algorithm} {ours}, the source says {stated.value}",

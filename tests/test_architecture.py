@@ -16,6 +16,7 @@ LAYERS = [
         "config",
         "seal",
         "crc64",
+        "qetag",
         "content_type",
         "filters",
         "http_date",

@@ -33,7 +33,7 @@ class SourceConfig:
     secret_key: Secret = Secret()
     security_token: Secret = Secret()
     domain: str = ""  # srcDomain as written, without a / at its end; see `endpoint`
-    region: str = ""  # what requests are signed for; oss only
+    region: str = ""  # what requests are signed for (oss), or where the bucket is (qiniu)
     bucket: str = ""
     prefix: str = ""  # empty or ends with /; cos and youpai: without a / at its beginning
     app_id: int = 0

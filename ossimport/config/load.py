@@ -95,7 +95,7 @@ def _source(value: Values) -> SourceConfig:
         domain=value["srcDomain"],
         region=_oss_region(endpoint(value["srcDomain"]), value["srcRegion"])
         if value["srcType"] == "oss" and value["srcDomain"]
-        else "",
+        else value["srcRegion"],
         bucket=value["srcBucket"],
         prefix=value["srcPrefix"],
         app_id=value["appId"],

@@ -95,6 +95,11 @@ def domain(text: str) -> str:
     return text.rstrip("/")
 
 
+def domains(text: str) -> str:
+    """One endpoint, or several with commas between them, as text, checked."""
+    return ",".join(domain(part) for part in text.split(","))
+
+
 def oss_domain(text: str) -> str:
     """An endpoint of OSS as text, checked."""
     oss_endpoint(text)

@@ -17,7 +17,7 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 class Checksum(NamedTuple):
     """A checksum of the whole object that the source itself states."""
 
-    algorithm: str  # "md5" (lower-case hex) or "crc64" (decimal, ECMA-182)
+    algorithm: str  # "md5" (lower-case hex), "crc64" (decimal, ECMA-182) or "qetag" (see `qetag`)
     value: str
 
 

@@ -40,6 +40,7 @@ class Request(NamedTuple):
     query: list[tuple[str, str]]  # decoded
     headers: dict[str, str]  # names in lower case
     body: bytes
+    raw_query: str = ""  # as it came
 
     @property
     def params(self) -> dict[str, str]:
@@ -104,7 +105,7 @@ class ObjectServer(ABC):
                 if request.method != "HEAD":
                     self.wfile.write(body)
 
-            do_GET = do_HEAD = do_PUT = do_DELETE = answer  # noqa: N815
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
 
             def _request(self) -> Request:
                 target = self.requestline.split(" ")[1]
@@ -122,6 +123,7 @@ class ObjectServer(ABC):
                     [(_decoded(name), _decoded(value)) for name, value in pairs],
                     {name.lower(): value for name, value in self.headers.items()},
                     self.rfile.read(size),
+                    query,
                 )
 
             def log_message(self, *args: Any) -> None:

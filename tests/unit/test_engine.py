@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossimport.budget import Budget
-from ossimport.copying import CopyPolicy
+from ossimport.copying import CopyPolicy, compare
 from ossimport.crc64 import crc64
 from ossimport.dest.base import OSS_LIMITS, Body, Limits, Stored, StoredPart
 from ossimport.dest.memory import MemoryDestination
@@ -20,6 +20,7 @@ from ossimport.listed import Listed
 from ossimport.model import CopyResult, Lane, ObjectInfo, Outcome, Proof, Upload
 from ossimport.parts import part_size_for
 from ossimport.patience import OUTAGE_S, backoff
+from ossimport.qetag import qetag
 from ossimport.sources.base import Checksum, Payload, Scan
 
 SMALL = Limits(
@@ -274,6 +275,17 @@ async def test_a_checksum_of_the_source_is_the_best_proof(bench: Bench) -> None:
     bench.source.checksum = Checksum("md5", "5d41402abc4b2a76b9719d911017c592")
     result = await bench.copy(bench.source.put("a", b"hello"))
     assert result.proof is Proof.SOURCE
+
+
+async def test_a_hash_by_qiniu_is_the_best_proof_too(bench: Bench) -> None:
+    bench.source.checksum = Checksum("qetag", qetag(b"hello"))
+    assert (await bench.copy(bench.source.put("a", b"hello"))).proof is Proof.SOURCE
+    result = await bench.copy(bench.source.put("b", b"other"))
+    assert (result.outcome, result.code) == (Outcome.FAILED, "ChecksumMismatch")
+    large = bytes(range(256)) * 20_000  # more than is hashed in the loop, and than one block
+    await compare(Checksum("qetag", qetag(large)), large, 0, "key")
+    with pytest.raises(Transient, match="the qetag l"):
+        await compare(Checksum("qetag", qetag(b"hello")), large, 0, "key")
 
 
 async def test_bytes_that_contradict_the_source_are_not_sent(bench: Bench) -> None:

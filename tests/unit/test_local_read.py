@@ -300,5 +300,5 @@ def test_a_source_is_opened_by_its_type(tmp_path: Path) -> None:
 
 
 def test_a_type_that_is_not_there_yet_is_named_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(PreflightError, match="srcType=qiniu .* which has: local.* Cure: "):
-        open_source(config("qiniu"), scan_depth=1, scratch=tmp_path)
+    with pytest.raises(PreflightError, match="srcType=ftp .* which has: .*local.* Cure: "):
+        open_source(config("ftp"), scan_depth=1, scratch=tmp_path)
