@@ -324,6 +324,19 @@ def test_the_region_of_an_oss_source_is_found_in_the_same_way(home: Path) -> Non
     assert region(srcDomain="files.example.com", srcRegion="oss-us-west-1") == ("us-west-1", 0)
 
 
+def test_a_qiniu_source_may_have_several_domains_and_a_region(home: Path) -> None:
+    source = {"srcType": "qiniu", "srcAccessKey": "a", "srcSecretKey": "b", "srcBucket": "bucket"}
+    one = _job(home, **source, srcDomain="http://a.example.com/").source
+    assert (one.domain, one.region) == ("http://a.example.com", "")
+    both = _job(
+        home, **source, srcDomain="a.example.com,https://b.example.com:8443", srcRegion="z0"
+    )
+    assert both.source.domain == "a.example.com,https://b.example.com:8443"
+    assert both.source.region == "z0"
+    with pytest.raises(ConfigError, match="srcDomain"):
+        _job(home, **source, srcDomain="a.example.com,")
+
+
 @pytest.mark.parametrize("directory", ["conf", "etc"])
 def test_the_installation_is_above_conf_else_where_the_file_is(directory: str, home: Path) -> None:
     (home / directory).mkdir()
