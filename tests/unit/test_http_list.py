@@ -345,6 +345,39 @@ def test_a_server_that_compresses_all_the_same(
     assert all(b"accept-encoding: identity" in head for head in script.heads)
 
 
+def test_half_a_compressed_body_is_none(tmp_path: Path) -> None:
+    answer = chunked(gzip.compress(BODY)[:-4], b"Content-Encoding: gzip")
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+    with RawServer(Script(answer, head)) as server:
+        error = refused(tmp_path / "list", f"{server.endpoint}/ a {len(BODY)}")
+    assert (type(error), error.code) == (Transient, "BadResponse")
+
+
+def test_a_part_has_no_checksum_of_the_whole(tmp_path: Path) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 8000\r\n\r\n"
+    part = (
+        b"HTTP/1.1 206 P\r\nContent-Length: 2\r\nContent-Range: bytes 1-2/8000\r\n"
+        b"Content-MD5: 1B2M2Y8AsgTpgAmY7PhCfg==\r\n\r\n12"
+    )
+
+    async def work(source: HttpListSource) -> Payload:
+        with pytest.raises(Permanent):
+            await source.read(info, 1, 2)
+        return await source.read(await source.stat("a"), 1, 2)
+
+    with RawServer(Script(part, head)) as server:
+        (info,) = listed(write_list(tmp_path / "list", f"{server.endpoint}/ a"))
+        payload = run(tmp_path / "list", work)
+    assert (bytes(payload.body), payload.checksum) == (b"12", None)
+
+
+@pytest.mark.parametrize("said", [b"416 No\r\nContent-Range: bytes */5", b"206 Part"])
+def test_an_answer_that_tells_no_size_is_not_guessed_from(tmp_path: Path, said: bytes) -> None:
+    answer = b"HTTP/1.1 %b\r\nContent-Length: 1\r\n\r\nx" % said
+    with RawServer(Script(answer)) as server:
+        assert refused(tmp_path / "list", f"{server.endpoint}/ a").code == "SizeUnknown"
+
+
 def test_a_head_that_says_0_is_not_believed(tmp_path: Path) -> None:
     for body in (BODY, b""):
         with RawServer(Script(ok(body), ok(b""))) as server:
