@@ -9,6 +9,9 @@ from ossimport.listing import NotAListing
 from ossimport.model import ObjectInfo
 
 _ROOT = "EnumerationResults"
+_FIELDS = frozenset(
+    {"Content-Length", "Deleted", "Etag", "Last-Modified", "ResourceType", "Snapshot"}
+)
 _BUFFER = 1 << 16  # bytes of text that expat hands over in one piece
 
 
@@ -56,26 +59,28 @@ class _Reader:
 
     def start(self, name: str, attributes: list[str]) -> None:
         self.text.clear()
-        if name in {"Blob", "BlobPrefix"}:
-            self._fields.clear()
-        elif name == "Name":
+        if name == "Name":
             self._is_encoded = attributes == ["Encoded", "true"]
+        elif not self.root:
+            self.root = name
 
     def end(self, name: str) -> None:
         fields = self._fields
-        if name == "Blob":
+        if name in _FIELDS:
+            fields[name] = "".join(self.text)
+        elif name == "Blob":
             self._blob(fields)
-        elif name == "BlobPrefix":
-            self.prefixes.append(fields["Name"])
-        elif name == "NextMarker":
-            self.marker = "".join(self.text)
-        else:
+            fields.clear()  # so that the next blob cannot inherit what it lacks
+        elif name == "Name":
             text = "".join(self.text)
-            if name == "Name" and self._is_encoded:
+            if self._is_encoded:
                 text = unquote_to_bytes(text).decode("utf-8", "surrogateescape")
             fields[name] = text
-            self.root = name  # the last to end
-        self.text.clear()
+        elif name == "BlobPrefix":
+            self.prefixes.append(fields["Name"])
+            fields.clear()
+        elif name == "NextMarker":
+            self.marker = "".join(self.text)
 
     def doctype(self, *declaration: object) -> None:
         raise NotAListing("it declares a document type")

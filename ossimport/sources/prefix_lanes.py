@@ -194,15 +194,16 @@ class _Level:
         """The first name behind the place to which this level was walked; None if there is none."""
         if not self._names:
             self._find(last)
-        first = bisect_right(self._names, last.name)
+        index = bisect_right(self._names, last.name)
         while True:
-            for name in self._names[first:]:
-                if not last.is_at(name):
-                    return name
+            while index < len(self._names):
+                if not last.is_at(self._names[index]):
+                    return self._names[index]
+                index += 1
             if not self._has_more:
                 return None
             self._turn()
-            first = 0
+            index = 0
 
     def _find(self, place: Place) -> None:
         """Go on to the page that a place is on, or else to the first behind it."""

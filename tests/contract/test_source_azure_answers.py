@@ -358,6 +358,16 @@ def test_what_is_no_blob_of_now_is_not_listed() -> None:
     assert page.marker == ""
 
 
+def test_nothing_of_a_directory_is_said_of_the_blob_behind_it() -> None:
+    folder = "<Properties><ResourceType>directory</ResourceType><Etag>D</Etag></Properties>"
+    folder = f"<BlobPrefix><Name>dir/</Name>{folder}</BlobPrefix>"
+    bare = blob("b").replace(f"<Etag>{ETAG}</Etag>", "")
+    text = f"<EnumerationResults>{blob('a')}{folder}{bare}</EnumerationResults>"
+    page = parse_blobs(text.encode())
+    assert page.prefixes == ["dir/"]
+    assert [(info.key, info.etag) for info in page.blobs] == [("a", ETAG), ("b", "")]
+
+
 @pytest.mark.parametrize(
     "text",
     [
