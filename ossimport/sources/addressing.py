@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from ossimport.transport import Endpoint
 
+_DEFAULT_PORTS = frozenset({80, 443})
 _MISREAD = frozenset({"/", "."})
 _DOTS = {".": "%2E", "..": "%2E%2E"}
 
@@ -35,6 +36,11 @@ def is_plain(host: str) -> bool:
     except ValueError:
         return host == "localhost"
     return True
+
+
+def is_region(where: Endpoint) -> bool:
+    """What was written is the name of a region: hosts have a dot in them, or a port of their own."""
+    return "." not in where.host and not is_plain(where.host) and where.port in _DEFAULT_PORTS
 
 
 def encoded(key: str) -> str:

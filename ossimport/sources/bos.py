@@ -16,7 +16,7 @@ from urllib.parse import quote
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
 from ossimport.listing import NotAListing, Page
-from ossimport.sources.addressing import is_plain, locate
+from ossimport.sources.addressing import is_region, locate
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.bos_listing import parse_page
 from ossimport.sources.bos_signing import BosSigner, encode_query
@@ -197,10 +197,8 @@ def open_source(
 
 def _endpoint(domain: str) -> Endpoint:
     """The endpoint that srcDomain names: a host, or a region such as `bj`."""
-    scheme, host, port = endpoint(domain)
-    if "." not in host and not is_plain(host):
-        host = f"{host}.bcebos.com"
-    return Endpoint(scheme, host, port)
+    where = Endpoint(*endpoint(domain))
+    return where._replace(host=f"{where.host}.bcebos.com") if is_region(where) else where
 
 
 def _read(response: Response) -> Refusal:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
 from ossimport.listing import NotAListing, Page, parse_page
-from ossimport.sources.addressing import encoded, is_plain, locate
+from ossimport.sources.addressing import encoded, is_region, locate
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.bucket_source import BucketSource, Service
 from ossimport.sources.cos_signing import CosSigner
@@ -221,12 +221,11 @@ def open_source(
 
 def _endpoint(domain: str) -> Endpoint:
     """The endpoint that srcDomain names: a region by its new or old name, or a host."""
-    scheme, host, port = endpoint(domain)
-    if "." not in host and not is_plain(host):
-        host = f"cos.{_OLD_REGIONS.get(host.removeprefix('cos'), host)}.myqcloud.com"
-    elif host.startswith("cos.") and host.count(".") == 1:
-        host = f"{host}.myqcloud.com"
-    return Endpoint(scheme, host, port)
+    where = Endpoint(*endpoint(domain))
+    if not is_region(where):
+        return where
+    region = _OLD_REGIONS.get(where.host.removeprefix("cos"), where.host)
+    return where._replace(host=f"cos.{region}.myqcloud.com")
 
 
 def _whole_name(bucket: str, app_id: int) -> str:

@@ -158,6 +158,7 @@ async def test_the_bucket_is_in_the_name_of_the_host_or_in_the_path() -> None:
         ("gz.bcebos.com", "photos.gz.bcebos.com:80"),
         ("https://su.bcebos.com", "photos.su.bcebos.com:443"),
         ("su", "photos.su.bcebos.com:80"),
+        ("http://gateway:8080", "photos.gateway:8080"),
         ("http://gateway.example:8080", "photos.gateway.example:8080"),
         ("http://127.0.0.1:9000", "127.0.0.1:9000"),
         ("http://localhost:9000", "localhost:9000"),

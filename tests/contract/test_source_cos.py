@@ -160,7 +160,7 @@ async def test_the_bucket_is_in_the_name_of_the_host_or_in_the_path() -> None:
         ("cossh", "cos.ap-shanghai.myqcloud.com:80"),
         ("gz", "cos.ap-guangzhou.myqcloud.com:80"),
         ("tj", "cos.ap-beijing-1.myqcloud.com:80"),
-        ("cos.ap-chengdu", "cos.ap-chengdu.myqcloud.com:80"),
+        ("http://gateway:8080", "gateway:8080"),
         ("https://ap-shanghai", "cos.ap-shanghai.myqcloud.com:443"),
         ("cos.ap-beijing.tencentcos.cn", "cos.ap-beijing.tencentcos.cn:80"),
         ("https://cos.accelerate.myqcloud.com", "cos.accelerate.myqcloud.com:443"),
