@@ -39,7 +39,7 @@ def is_plain(host: str) -> bool:
 
 
 def is_region(where: Endpoint) -> bool:
-    """What was written is the name of a region: hosts have a dot in them, or a port of their own."""
+    """What was written is the name of a region: hosts have a dot in them, or another port."""
     return "." not in where.host and not is_plain(where.host) and where.port in _DEFAULT_PORTS
 
 
