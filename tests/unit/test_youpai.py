@@ -478,6 +478,22 @@ def test_nothing_is_cut_where_little_is_left() -> None:
     ]
 
 
+def test_an_end_is_kept_though_pages_have_shifted() -> None:
+    pages = Pages(
+        {
+            ("", ""): ([Child("a", False), Child("c", True)], "next"),
+            ("", "next"): (files("d"), ""),
+            ("c/", ""): (files("0", "1", "2"), ""),
+        }
+    )
+    scan = LevelScan(pages, Lane("", '[["gone","c"],["","1"]]'), 9)
+    assert [(entry.info.key, scan.split()) for entry in scan] == [
+        ("a", None),
+        ("c/0", None),
+        ("c/1", None),
+    ]
+
+
 def test_a_wide_tree_is_shared(server: YoupaiServer) -> None:
     for folder in range(20):
         for number in range(10):
