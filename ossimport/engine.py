@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from ossimport import naming
 from ossimport.budget import Budget
 from ossimport.copying import (
+    HASH_IN_THREAD,
     Copying,
     CopyPolicy,
     Ends,
@@ -22,6 +23,7 @@ from ossimport.copying import (
     proof_of,
     verify,
 )
+from ossimport.crc64 import crc64
 from ossimport.dest.base import Destination, Stored
 from ossimport.errors import Permanent, StorageError, Transient
 from ossimport.listed import NOTHING_LISTED, Listed
@@ -165,7 +167,8 @@ class CopyEngine:
     async def _read_whole(self, info: ObjectInfo) -> tuple[Payload, int, dict[str, str]]:
         """The object, its CRC64, and the headers it will be stored with."""
         payload = await self.ends.source.read(info, 0, info.size)
-        crc = await hash_body(payload.body)
+        small = info.size <= HASH_IN_THREAD
+        crc = crc64(payload.body) if small else await hash_body(payload.body)
         headers = headers_for(self.policy, info.key, payload)
         if payload.checksum is not None:
             await compare(payload.checksum, payload.body, crc, info.key)

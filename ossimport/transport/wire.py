@@ -80,13 +80,18 @@ def _name_host(names: tuple[str, ...]) -> bool:
 
 def fold_headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """Received header fields as text: names in lower case, repeated ones joined by ", "."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in fields}
+    headers = {_name(name): value.decode("latin-1") for name, value in fields}
     if len(headers) == len(fields):
         return headers
     joined: dict[str, list[str]] = {}
     for name, value in fields:
-        joined.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        joined.setdefault(_name(name), []).append(value.decode("latin-1"))
     return {name: ", ".join(values) for name, values in joined.items()}
+
+
+@lru_cache(maxsize=256)  # responses come by the million, names of headers by the dozen
+def _name(raw: bytes) -> str:
+    return raw.decode("latin-1").lower()
 
 
 def _bracketed(host: str) -> str:
