@@ -27,7 +27,7 @@ _WORTH_IT = 0.15  # yield from which more in flight are kept
 _NEARLY_ALL = 0.7  # yield from which twice as many are tried next
 _NOT_MISSED = 0.07  # yield up to which fewer in flight are kept: 1.4 % of throughput per step
 _PAUSE, _LONGEST_PAUSE = 16, 64  # epochs between tries that find nothing better
-_CHANGED = 1.2  # requests take so much longer or shorter than before the pause: end it
+_CHANGED = 1.2  # requests take so much longer or shorter than before: the pause is short again
 
 # Refusals.
 _STORM = 0.2  # share of the requests from which they are obeyed at once
@@ -146,8 +146,9 @@ class InFlight:
             return
         slower = epoch.slower_than(known) if known is not None else 0.0
         if slower and not 1 / _CHANGED < slower < _CHANGED:
-            self._up_at = self._down_at = now
             self._pause = _PAUSE
+            soon = now + self._epochs(_PAUSE)
+            self._up_at, self._down_at = min(self._up_at, soon), min(self._down_at, soon)
         if known is None or now >= min(self._up_at, self._down_at):
             self._known = epoch
         self._try(now)
@@ -198,18 +199,17 @@ class InFlight:
         """The limit that was tried is the new base; what its epoch saw is known of it."""
         log.debug("%s: %d requests in flight, not %d", self._name, self.limit, self._base)
         up = self.limit > self._base
-        pause = self._epochs(_PAUSE)
         self._pause = _PAUSE
         self._base = self.limit
         self._known = self._epoch
         if up:
             self._factor = 2.0 if gained >= _NEARLY_ALL else _STEP
-            self._up_at, self._down_at = now, now + pause
+            self._up_at, self._down_at = now, now + self._epochs(_PAUSE)
             if self._base >= self._refused:
                 self._hold = _HOLD_S
         else:
             self._factor = _STEP
-            self._up_at, self._down_at = now + pause, now
+            self._up_at, self._down_at = now + self._epochs(1), now
         self._try(now)
 
     # -- refusals --------------------------------------------------------------------------------

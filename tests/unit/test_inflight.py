@@ -346,10 +346,10 @@ def test_what_has_not_changed_is_tried_less_and_less_often() -> None:
     assert len(Run(Distant(), cap=60).until(130).limits) <= 2 * 10 + 1
 
 
-def test_a_change_is_noticed_at_once_however_long_nothing_was_tried() -> None:
-    run = Run(Queueing(lambda now: 600 if 80 <= now < 90 else 6000, even=True)).until(100)
-    assert run.limits_in(85, 85)[0] <= 50
-    assert run.rate(93, 100) >= 0.95 * 6000
+def test_a_change_is_noticed_soon_however_seldom_others_are_tried() -> None:
+    run = Run(Queueing(lambda now: 600 if 80 <= now < 100 else 6000, even=True)).until(120)
+    assert run.limits_in(88, 88)[0] <= 40
+    assert run.rate(107, 120) >= 0.95 * 6000
 
 
 def test_more_are_tried_now_and_then_even_if_nothing_changed() -> None:
@@ -364,6 +364,14 @@ def test_a_lucky_moment_does_not_cost_much() -> None:
 
 
 # -- what is not the number's doing --------------------------------------------------------------
+
+
+@SEEDS
+def test_a_restless_line_does_not_wear_it_down(seed: int) -> None:
+    moods = random.Random(seed).choices([0.02, 0.026, 0.032, 0.04], [3, 1, 1, 1], k=60)
+    run = Run(Distant(lambda now: moods[int(now)]), seed=seed).until(60)
+    best = Run(Distant(lambda now: moods[int(now)]), fixed=240).until(60)
+    assert run.rate(2, 60) >= 0.95 * best.rate(2, 60)
 
 
 def mixed(chance: random.Random, _: float) -> int:
