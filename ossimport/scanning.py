@@ -17,6 +17,7 @@ from typing import NamedTuple
 from ossimport import filters, planner
 from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.model import Lane, Scanned
+from ossimport.patience import LONGEST_RETRY_AFTER_S
 from ossimport.planner import Batch, TaskLimits
 from ossimport.sources.base import Scan, Source
 
@@ -164,6 +165,7 @@ class ScanThreads:
             except Transient as exc:
                 attempt += 1
                 wait = min(30.0, REOPEN_WAIT_S * 2 ** (attempt - 1))
+                wait = max(wait, min(exc.retry_after, LONGEST_RETRY_AFTER_S))
                 if attempt >= REOPEN_ATTEMPTS or self._closing.wait(wait):
                     raise
                 log.warning("scan stopped at %r, opened again: %s", walk.left.cursor, exc)

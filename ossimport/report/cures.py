@@ -10,6 +10,7 @@ _CURES = {
     "AccessDenied": "let the user that runs ossimport read the source, or give its keys "
     "oss:GetObject under srcPrefix; give the destination's keys oss:PutObject on destPrefix",
     "BadCredentials": _KEYS,
+    "Blocked": "the service has blocked the object: ask its support",
     "BadResponse": "what answers is not the service: check srcDomain and destDomain, and proxies",
     "ChecksumMismatch": "bytes were damaged on the way: check memory and network of the worker, "
     "then retry",
@@ -22,10 +23,13 @@ _CURES = {
     "EntityTooSmall": "set multipartUploadPartSize to 100k or more",
     "FileAlreadyExists": "the bucket forbids overwriting: see its retention policy",
     "FileImmutable": "a retention policy of the bucket protects the object",
+    "HTTP404": "the server has no such object: mend the URL in the list, then retry",
+    "IncorrectRegion": "set srcDomain to the endpoint of the bucket's own region",
     "InvalidAccessKeyId": _KEYS,
     "InvalidArgument": "the service refused a header: see the message, mend the object's metadata",
     "InvalidBucketName": "set destBucket to the bare name, and destDomain to the region's endpoint "
     "without it",
+    "InvalidDomain": "set srcDomain as docs/sources/ shows it for the srcType",
     "InvalidEndpoint": "set destDomain to the endpoint of the bucket's region, as the console of "
     "OSS shows it",
     "InvalidKey": "rename the object at the source so that the name is 1-1023 bytes of UTF-8 "
@@ -37,6 +41,9 @@ _CURES = {
     "InvalidProxy": "set HTTP_PROXY and HTTPS_PROXY to http://HOST:PORT, or name the host in "
     "NO_PROXY",
     "InvalidSecurityToken": _RENEW,
+    "ListChanged": "the list is another one than when the job began: clean the job and submit it "
+    "again",
+    "ListUrl": "mend the line of the list that error.list names, then retry",
     "ListingLoops": "see whether a gateway, cache or proxy on the way changes listings; else "
     "report it to the service's support",
     "NameTooLong": "move the file to a shorter path, then clean the job and submit it again",
@@ -48,8 +55,12 @@ _CURES = {
     "Outage": "see why the end refuses everything (network, quota, disk), then retry the job",
     "NothingFound": "check srcPrefix (it must end with /), srcBucket and importSince; then clean "
     "and submit again",
+    "OddName": "rename the object at the source, or leave it out",
     "ProxyRefused": "let the proxy pass requests to that end, or name its host in NO_PROXY",
     "QpsLimitExceeded": _SLOWER,
+    "RangeIgnored": "the server sends no parts: raise multipartUploadThreshold above the "
+    "object's size, and javaHeapMaxSize to four times that",
+    "Redirected": "list the URL that the server leads to",
     "RequestTimeTooSkewed": "set the worker's clock (NTP); if it is right, lower "
     "workerTaskThreadNum",
     "RequestTimeout": _NETWORK,
@@ -58,6 +69,7 @@ _CURES = {
     "SecurityTokenExpired": _RENEW,
     "ServerError": "the service is in trouble: retry later; quote the request id to its support",
     "SignatureDoesNotMatch": f"{_KEYS}; check destRegion if it is set",
+    "SizeUnknown": "add a column with the sizes to the list and name it in httpSizeColumn",
     "SourceChanged": "the object changed while it was read: retry when nobody writes to it",
     "SymlinkTargetNotExist": "the object is a link whose target is gone: remove one or restore the "
     "other",
@@ -72,8 +84,18 @@ _ALIASES = {
     "EACCES": "AccessDenied",
     "ENFILE": "EMFILE",
     "EPERM": "AccessDenied",
+    "HTTP410": "HTTP404",
     "InvalidDigest": "ChecksumMismatch",
+    "ListColumns": "ListUrl",
+    "ListDamaged": "ListUrl",
+    "ListEncoding": "ListUrl",
+    "ListPassword": "ListUrl",
+    "ListQuotes": "ListUrl",
+    "ListSize": "ListUrl",
     "NoSuchKey": "NotFound",
+    "ObjectArchived": "InvalidObjectState",
+    "SasNotValidNow": "BadCredentials",
+    "Unauthorized": "BadCredentials",
 }
 _UNKNOWN = "read the message in error.list; quote its request id to the service's support"
 

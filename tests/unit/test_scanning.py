@@ -324,6 +324,14 @@ def test_a_listing_that_stays_broken_ends_with_the_last_error(
     assert source.opened == [Lane()] * scanning.REOPEN_ATTEMPTS
 
 
+def test_a_listing_is_opened_again_when_the_service_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanning, "REOPEN_WAIT_S", 0.0001)
+    monkeypatch.setattr(scanning, "REOPEN_ATTEMPTS", 3)
+    began = time.monotonic()
+    walked(Broken(Transient("slow down", code="Throttled", retry_after=0.1), after=None))
+    assert time.monotonic() - began >= 0.2, "two waits"
+
+
 @pytest.mark.parametrize("after", [None, 0, 7])
 @pytest.mark.parametrize(
     "error", [Fatal("no", code="AccessDenied"), Permanent("gone", code="NotFound")]
