@@ -71,7 +71,7 @@ _REFUSALS = Refusals(
         "InvalidObjectState": RESTORE,
         "InvalidKey": "rename the object at the source",
     },
-    absent=frozenset({"NoSuchKey", "NotFound", "HTTP404"}),
+    absent=frozenset({"NoSuchKey", "HTTP404"}),  # or NotFound, as we call it too
     read_cure="the keys need ks3:GetObject on this object; see also the bucket's policy",
     list_cure="the keys need ks3:ListBucket on the bucket, and ks3:GetObject under srcPrefix; see "
     "also the bucket's policy",
@@ -141,19 +141,14 @@ class _Ks3:
         if self._prefix:
             params["prefix"] = self._prefix
         query = "&".join([f"{name}={_quoted(value)}" for name, value in params.items()])
+        response = await self._send("GET", "", query, NO_HEADERS, _MAX_PAGE)
+        if response.status != 200:
+            raise self._refused(response, op, "")
         try:
-            response = await self._send("GET", "", query, NO_HEADERS, _MAX_PAGE)
-            if response.status != 200:
-                raise self._refused(response, op, "")
             return parse_page(response.body)
         except NotAListing as exc:
             what = f"the answer is no listing of KS3: {exc}. Cure: check srcDomain"
-            fault = bad_response(self._endpoint, what)
-            fault.op = op
-            raise fault from exc
-        except StorageError as exc:
-            exc.op = op
-            raise
+            raise bad_response(self._endpoint, what) from exc
 
     async def ask(
         self, method: str, op: str, key: str, headers: Mapping[str, str], max_body: int

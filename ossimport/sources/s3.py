@@ -128,11 +128,18 @@ class _S3:
 
     async def page(self, op: str, after: str, limit: int) -> Page:
         params = {"prefix": self._prefix, "max-keys": str(limit), "encoding-type": "url"}
-        try:
-            return await self._page(op, params, after)
-        except StorageError as exc:
-            exc.op = op
-            raise
+        if self._is_old:
+            return await self._list(op, params | {"marker": after})
+        page = await self._page_of_v2(op, params | {"list-type": "2", "start-after": after})
+        if page is not None and not _goes_back(page, after):
+            return page
+        # An old server leaves out of account what it does not know. It is one if it does better
+        # with what it should know; a listing that is wrong either way is refused by who asked.
+        old = await self._list(op, params | {"marker": after})
+        if page is not None and not _is_better(old, page, after):
+            return page
+        self._is_old = True
+        return old
 
     async def ask(
         self, method: str, op: str, key: str, headers: Mapping[str, str], max_body: int
@@ -158,20 +165,6 @@ class _S3:
         if headers.get(_KMS, "").startswith("aws:") or _OWN_KEY in headers:
             return None  # it is of what is stored: of the encrypted bytes
         return Checksum("md5", md5)
-
-    async def _page(self, op: str, params: dict[str, str], after: str) -> Page:
-        if self._is_old:
-            return await self._list(op, params | {"marker": after})
-        page = await self._page_of_v2(op, params | {"list-type": "2", "start-after": after})
-        if page is not None and not _goes_back(page, after):
-            return page
-        # An old server leaves out of account what it does not know. It is one if it does better
-        # with what it should know; a listing that is wrong either way is refused by who asked.
-        old = await self._list(op, params | {"marker": after})
-        if page is not None and not _is_better(old, page, after):
-            return page
-        self._is_old = True
-        return old
 
     async def _page_of_v2(self, op: str, params: dict[str, str]) -> Page | None:
         """A page that has keys or is the last; None if only version 1 of the request can tell."""
@@ -253,10 +246,8 @@ def _goes_back(page: Page, after: str) -> bool:
 
 
 def _is_better(old: Page, page: Page, after: str) -> bool:
-    """What came for `marker` begins behind `after`, and lacks nothing of `page`, which does not."""
-    if old.objects or old.truncated:
-        return not _goes_back(old, after)
-    return page.objects[-1].key <= after
+    """What came for `marker` lacks nothing of `page`, which does not begin behind `after`."""
+    return bool(old.objects) or old.truncated or page.objects[-1].key <= after
 
 
 def open_source(

@@ -131,6 +131,19 @@ class TestKs3Answers(BucketAnswers):
         assert methods == [b"HEAD", b"GET"]
         assert (type(caught.value), caught.value.code) == (kind, code)
 
+    async def test_a_head_that_is_refused_where_a_get_is_not_stays_refused(self) -> None:
+        def script(peer: Peer) -> None:
+            while head := peer.read_request()[0]:
+                is_get = head.startswith(b"GET")
+                peer.send(answer("200 OK", b"0") if is_get else answer("403 No"))
+
+        with RawServer(script) as server:
+            source = self.source(server.endpoint, "", None)
+            with pytest.raises(Permanent) as caught:
+                await source.stat("key")
+            await source.close()
+        assert caught.value.code == "AccessDenied"
+
     @pytest.mark.parametrize("key", [".", "a/../b", "./a"])
     async def test_a_name_that_is_tidied_up_on_the_way_does_not_stop_the_job(
         self, key: str

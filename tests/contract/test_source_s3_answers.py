@@ -142,6 +142,7 @@ def test_a_listing_goes_on_behind_the_last_key() -> None:
     with answering(reply) as (server, requests):
         assert listed(server, "a/") == ["a", "b+ c", "c"]
         assert server.connections == 1
+        assert requests[0].headers["host"] == server.endpoint.authority
     target = "/bucket/?encoding-type=url&list-type=2&max-keys=1000&prefix=a%2F"
     assert requests[0].target == target
     assert requests[1].target == target + "&start-after=a%2Fb%2B%20c"
@@ -450,6 +451,16 @@ async def test_a_head_that_is_refused_where_a_get_is_not_stays_refused() -> None
     assert caught.value.code == "AccessDenied"
 
 
+async def test_a_head_may_say_in_a_header_what_is_wrong() -> None:
+    reply = answer("404 No", b"", "x-minio-error-code: NoSuchBucket")
+    with answering(reply) as (server, requests):
+        source = S3Source(access(server.endpoint), "")
+        with pytest.raises(Fatal, match="srcBucket"):
+            await source.stat("key")
+        await source.close()
+    assert len(requests) == 1
+
+
 # -- regions
 
 
@@ -572,6 +583,11 @@ async def test_a_store_without_names_for_its_buckets_is_told_of() -> None:
         await source.stat("key")
     assert caught.value.code == "DnsFailure"
     await source.close()
+    source = S3Source(access("https://bucket.s3.example.com:443"), "", transport)
+    with pytest.raises(Transient, match="cannot be resolved") as caught:
+        await source.stat("key")
+    assert "Cure" not in str(caught.value)
+    await source.close()
     await transport.close()
 
 
@@ -654,6 +670,30 @@ async def test_a_name_that_is_tidied_up_on_the_way_does_not_stop_the_job(
         assert "rename the object" in str(fault)
         for plain in ("a", "a.b/..c/d", "dir/"):
             assert isinstance(await read_failure(server, INFO._replace(key=plain)), Fatal)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("AccessDenied", Permanent), ("ExpiredToken", Fatal), ("SlowDown", Transient)],
+)
+async def test_a_name_is_not_blamed_for_what_it_cannot_have_caused(
+    code: str, kind: type[StorageError]
+) -> None:
+    with answering(error("503 No" if kind is Transient else "403 No", code)) as (server, _):
+        fault = await read_failure(server, INFO._replace(key="a//b"))
+    assert (type(fault), fault.code) == (kind, code)
+    assert "rename" not in str(fault)
+
+
+async def test_a_body_that_is_far_too_long_is_not_waited_for() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n0123456789")
+        peer.wait_closed()
+
+    with RawServer(script) as server:
+        fault = await read_failure(server)
+    assert (type(fault), fault.code) == (Permanent, "SourceChanged")
 
 
 async def test_a_closed_source_leaves_the_workers_transport_open() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.servers.bos import BosServer
 from tests.servers.cos import CosServer
+from tests.servers.ks3 import Ks3Server
 from tests.servers.object_http import ObjectServer
 
 JUICEFS = shutil.which("juicefs")
@@ -57,4 +58,11 @@ def test_the_server_of_bos_is_good_enough_for_the_vendor_s_go_sdk(tmp_path: Path
     with BosServer() as server:
         host = f"photos.127.0.0.1:{server.port}"  # juicefs takes the bucket off; no proxy is used
         source = f"bos://{server.access_key}:{server.secret_key}@{host}/"
+        assert fetched(server, "photos", source, tmp_path / "out") == BODIES
+
+
+def test_the_server_of_ks3_is_good_enough_for_the_vendor_s_go_sdk(tmp_path: Path) -> None:
+    with Ks3Server() as server:
+        host = "photos.ks3-cn-beijing.ksyuncs.com"
+        source = f"ks3://{server.access_key}:{server.secret_key}@{host}/"
         assert fetched(server, "photos", source, tmp_path / "out") == BODIES
