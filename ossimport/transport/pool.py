@@ -14,6 +14,7 @@ from ossimport.transport.wire import Endpoint, host_header
 
 # What a service does that has too many requests to deal with, besides refusing them.
 _OVERLOAD = frozenset({"Timeout", "ConnectionReset", "ConnectionFailed"})
+_UNABLE = frozenset({501, 505})  # it never does what was asked, however few ask
 
 
 class Pool:
@@ -78,7 +79,7 @@ class Pool:
 
     def answered(self, began: float, status: int, moved: int) -> None:
         """Tell of a response to a request begun at `began`, `moved` bytes of body both ways."""
-        if status >= 500 or status == 429:
+        if (status >= 500 and status not in _UNABLE) or status == 429:
             self._flow.refused(began, time.monotonic())
         else:
             self._flow.answered(began, time.monotonic(), moved, self._lent)

@@ -647,8 +647,8 @@ async def test_what_is_known_of_a_service_that_refuses_is_not_forgotten_at_once(
 
 @pytest.mark.parametrize(
     ("status", "told"),
-    [(200, "7 bytes, 1 in flight"), (404, "7 bytes, 1 in flight"), (429, "refused")]
-    + [(status, "refused") for status in (500, 502, 503, 504, 573)],
+    [(status, "7 bytes, 1 in flight") for status in (200, 206, 404, 412, 501, 505)]
+    + [(status, "refused") for status in (429, 500, 502, 503, 504, 573)],
 )
 async def test_answers_and_refusals_are_told_apart(status: int, told: str) -> None:
     flow = Told(2)
