@@ -247,7 +247,7 @@ def _goes_back(page: Page, after: str) -> bool:
 
 def _is_better(old: Page, page: Page, after: str) -> bool:
     """What came for `marker` lacks nothing of `page`, which does not begin behind `after`."""
-    return bool(old.objects) or old.truncated or page.objects[-1].key <= after
+    return bool(old.objects) or page.objects[-1].key <= after
 
 
 def open_source(
