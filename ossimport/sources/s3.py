@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ossimport.errors import StorageError, Transient
+from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.listing import NotAListing, Page, loops, parse_page
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.bucket_source import BucketSource, Service
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _MAX_PAGE = 64 << 20  # bytes
 _MAX_EMPTY = 10_000  # pages without a key, one behind the other: of millions of deleted versions
+_MAX_TOKENS = 256  # that are kept: of pages that threads walk, and of those that are only looked at
 _UNCLEAR = frozenset({301, 307, 400, 403})  # another region, or many other reasons
 _REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
 _EXPECTED = re.compile(r"expecting '([^']+)'")
@@ -125,12 +126,13 @@ class _S3:
         self._at = at
         self._site = at(access.place)
         self._is_old = False  # it lists behind `marker` and does not know `start-after`
+        self._tokens: dict[str, str] = {}  # by the last key of a page: how to go on behind it
 
     async def page(self, op: str, after: str, limit: int) -> Page:
         params = {"prefix": self._prefix, "max-keys": str(limit), "encoding-type": "url"}
         if self._is_old:
             return await self._list(op, params | {"marker": after})
-        page = await self._page_of_v2(op, params | {"list-type": "2", "start-after": after})
+        page = await self._page_of_v2(op, params | {"list-type": "2"}, after)
         if page is not None and not _goes_back(page, after):
             return page
         # An old server leaves out of account what it does not know. It is one if it does better
@@ -166,10 +168,10 @@ class _S3:
             return None  # it is of what is stored: of the encrypted bytes
         return Checksum("md5", md5)
 
-    async def _page_of_v2(self, op: str, params: dict[str, str]) -> Page | None:
+    async def _page_of_v2(self, op: str, params: dict[str, str], after: str) -> Page | None:
         """A page that has keys or is the last; None if only version 1 of the request can tell."""
         try:
-            page = await self._list(op, params)
+            page = await self._next(op, params, after)
         except StorageError as exc:
             if exc.code == "NotImplemented":
                 return None
@@ -182,7 +184,24 @@ class _S3:
                 return None
             seen.add(page.token)
             page = await self._list(op, params | {"continuation-token": page.token})
+        if page.truncated and page.token:
+            self._tokens[page.objects[-1].key] = page.token
+            if len(self._tokens) > _MAX_TOKENS:
+                del self._tokens[next(iter(self._tokens))]
         return page
+
+    async def _next(self, op: str, params: dict[str, str], after: str) -> Page:
+        """Ask by the token of the page that has ended with `after`, if there was one.
+
+        A store that does not list in order shows itself in this way; behind a key it leaves out
+        what should have come before that.
+        """
+        if token := self._tokens.pop(after, ""):
+            try:
+                return await self._list(op, params | {"continuation-token": token})
+            except Fatal:
+                pass  # it may not live as long as the walk does
+        return await self._list(op, params | {"start-after": after})
 
     async def _list(self, op: str, params: Mapping[str, str]) -> Page:
         query = encode_query({name: value for name, value in params.items() if value})

@@ -225,6 +225,70 @@ def test_nothing_behind_a_marker_is_not_believed_of_a_store_that_showed_more() -
         assert listed(server, lane=Lane("c")) == []
 
 
+class Disorderly:
+    """A store whose order of names is not that of their bytes, as a walk through directories is."""
+
+    keys = ("a.txt", "a0", "b", "a/b", "c", "d")
+
+    def __call__(self, asked: Asked) -> bytes:
+        first = int(asked.query.get("continuation-token", "0"))
+        after = asked.query.get("start-after", "")
+        keys = [key for key in self.keys[first:] if key > after]
+        more = f"<NextContinuationToken>{first + 3}</NextContinuationToken>"
+        return page(*keys[:3], truncated=len(keys) > 3, more=more if len(keys) > 3 else "")
+
+
+def test_a_store_that_does_not_list_in_order_is_found_out_and_loses_nothing_in_silence() -> None:
+    with answering(Disorderly()) as (server, _):
+        fault = scan_failure(server)
+    assert (type(fault), fault.code) == (Fatal, "ListingLoops")
+
+
+def test_a_walk_goes_on_by_the_token_of_its_last_page() -> None:
+    def reply(asked: Asked) -> bytes:
+        step = int(asked.query.get("continuation-token", "0"))
+        if "continuation-token" in asked.query:
+            assert "start-after" not in asked.query
+        more = f"<NextContinuationToken>{step + 1}</NextContinuationToken>"
+        return page(f"k{step}", truncated=step < 3, more=more)
+
+    with answering(reply) as (server, requests):
+        assert listed(server) == ["k0", "k1", "k2", "k3"]
+        assert [asked.query.get("continuation-token") for asked in requests] == [None, *"123"]
+
+
+def test_a_token_that_is_no_more_known_is_done_without() -> None:
+    def reply(asked: Asked) -> bytes:
+        if "continuation-token" in asked.query:
+            return error("400 No", "InvalidArgument")
+        after = asked.query.get("start-after", "")
+        more = "<NextContinuationToken>word</NextContinuationToken>"
+        return page("b", truncated=False) if after == "a" else page("a", more=more)
+
+    with answering(reply) as (server, requests):
+        assert listed(server) == ["a", "b"]
+        assert len(requests) == 3
+
+
+def test_a_storm_does_not_take_a_token_twice() -> None:
+    """The page is asked for behind its key then, and no token is kept for long."""
+    storm = iter([False, True])
+    more = "<NextContinuationToken>word</NextContinuationToken>"
+
+    def reply(asked: Asked) -> bytes:
+        if next(storm, False):
+            return error("503 Slow", "SlowDown")
+        return page("b", truncated=False) if "start-after" in asked.query else page("a", more=more)
+
+    with answering(reply) as (server, requests):
+        source = S3Source(access(server.endpoint), "")
+        with pytest.raises(Transient):
+            list(source.scan(Lane()))
+        assert [entry.info.key for entry in source.scan(Lane("a"))] == ["b"]
+        asyncio.run(source.close())
+    assert ["continuation-token" in asked.query for asked in requests] == [False, True, False]
+
+
 @pytest.mark.parametrize(
     "second",
     [
