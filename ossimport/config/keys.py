@@ -14,7 +14,7 @@ from ossimport.config.secret import Secret
 
 LOCAL, OSS, HTTP = frozenset({"local"}), frozenset({"oss"}), frozenset({"http"})
 QINIU, YOUPAI, COS = frozenset({"qiniu"}), frozenset({"youpai"}), frozenset({"cos"})
-AZURE, S3_LIKE = frozenset({"azure"}), frozenset({"s3", "bos", "ks3"})
+AZURE, S3, S3_LIKE = frozenset({"azure"}), frozenset({"s3"}), frozenset({"s3", "bos", "ks3"})
 CLOUD = OSS | QINIU | YOUPAI | COS | AZURE | S3_LIKE
 EVERY_SOURCE = LOCAL | CLOUD | HTTP
 SOURCE_TYPES = ("local", "oss", "qiniu", "bos", "ks3", "s3", "youpai", "http", "cos", "azure")
@@ -104,7 +104,7 @@ _SOURCE_KEYS = (
     Key("srcDomain", places.domains, "", "the domain bound to the bucket", QINIU, required=True),
     Key("srcDomain", places.domain, "", "the region of the source", COS, required=True),
     Key("srcDomain", places.domain_with_path, "", "the endpoint suffix", AZURE, required=True),
-    Key("srcRegion", places.region, "", "the region of the source", OSS | QINIU),
+    Key("srcRegion", places.region, "", "the region of the source", OSS | QINIU | S3),
     Key("srcBucket", places.oss_bucket, "", "the bucket to read", OSS, required=True),
     Key("srcBucket", places.any_bucket, "", "the bucket to read", CLOUD - OSS, required=True),
     Key("srcPrefix", places.local_directory, "", "the directory to read", LOCAL, required=True),

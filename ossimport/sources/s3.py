@@ -273,7 +273,7 @@ def open_source(
     config: "SourceConfig", *, scan_depth: int, scratch: Path, transport: Transport | None
 ) -> Source:
     access = Access(
-        place=find(config.domain, config.bucket),
+        place=find(config.domain, config.bucket, config.region),
         access_key=config.access_key,
         secret_key=config.secret_key.reveal(),
         security_token=config.security_token.reveal(),

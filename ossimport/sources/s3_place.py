@@ -47,8 +47,8 @@ class Place(NamedTuple):
         return self._replace(endpoint=self.endpoint._replace(host=host), region=region)
 
 
-def find(domain: str, bucket: str) -> Place:
-    """The bucket at srcDomain, with the region that its name says.
+def find(domain: str, bucket: str, region: str = "") -> Place:
+    """The bucket at srcDomain, in `region`, else in the one that its name says.
 
     A bucket that srcDomain has in front of a host that can be told without it is passed over. It is
     in the path if the host is an IP address or `localhost`, if a port is written (private stores
@@ -65,7 +65,7 @@ def find(domain: str, bucket: str) -> Place:
         or not _DNS_NAME.fullmatch(bucket)
         or (where.scheme == "https" and "." in bucket)
     )
-    return Place(Endpoint(*where), bucket, _region_of(where.host), in_path)
+    return Place(Endpoint(*where), bucket, region or _region_of(where.host), in_path)
 
 
 def _region_of(host: str) -> str:

@@ -69,3 +69,8 @@ def test_only_amazons_hosts_change_with_the_region(host: str, there: str) -> Non
     place = find(f"https://{host}", "b-1").in_region("eu-west-1")
     assert place.endpoint == Endpoint("https", there, 443)
     assert (place.region, place.bucket) == ("eu-west-1", "b-1")
+
+
+def test_a_region_that_is_written_is_believed() -> None:
+    assert find("http://10.0.0.7:9000", "b", "eu-own-1").region == "eu-own-1"
+    assert find("https://s3.eu-west-1.amazonaws.com", "b", "eu-north-1").region == "eu-north-1"
