@@ -124,7 +124,9 @@ def copy_object(call: Call) -> Answer:
         raise Refusal("EntityTooLarge", details={"MaxSizeAllowed": str(_MAX_COPY)})
     traits = read_traits(request)
     if _directive(call, "x-oss-metadata-directive") == "COPY" and not itself:
-        traits = replace(traits, headers={**source.traits.headers, **encryption_headers(traits)})
+        sealed = encryption_headers(source.traits)  # no metadata: the copy has its own
+        kept = {n: v for n, v in source.traits.headers.items() if n not in sealed}
+        traits = replace(traits, headers=kept | encryption_headers(traits))
     if _directive(call, "x-oss-tagging-directive") == "COPY":
         traits = replace(traits, tags=source.traits.tags)
     entry = replace(

@@ -282,6 +282,18 @@ def test_a_copy_may_replace_the_metadata(bucket: Any) -> None:
     assert bucket.get_object("k").read() == b"body"
 
 
+def test_a_copy_is_encrypted_only_if_the_request_says_so(bucket: Any) -> None:
+    name, encrypted = bucket.bucket_name, {"x-oss-server-side-encryption": "AES256"}
+    bucket.put_object("plain", b"body", headers={"x-oss-meta-a": "1"})
+    bucket.put_object("sealed", b"body", headers={"x-oss-meta-a": "1", **encrypted})
+    bucket.copy_object(name, "sealed", "opened")
+    bucket.copy_object(name, "plain", "closed", headers=encrypted)
+    opened, closed = bucket.head_object("opened").headers, bucket.head_object("closed").headers
+    assert "x-oss-server-side-encryption" not in opened
+    assert closed["x-oss-server-side-encryption"] == "AES256"
+    assert opened["x-oss-meta-a"] == closed["x-oss-meta-a"] == "1"
+
+
 def test_a_copy_holds_its_conditions(bucket: Any) -> None:
     put = bucket.put_object("k", b"body")
     name = bucket.bucket_name
