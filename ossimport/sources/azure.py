@@ -263,7 +263,7 @@ def _read_refusal(response: Response) -> Refusal:
         detail = xml_field(bytes(response.body).decode("utf-8", "replace"), _DETAIL).lower()
         if "date header" in detail:
             code = "RequestTimeTooSkewed"
-        elif "time frame" in detail or "expired" in detail:
+        elif "time frame" in detail:
             code = "SasNotValidNow"
     return refusal._replace(code=code, message=message)
 

@@ -78,8 +78,7 @@ class MarkerSource:
 
     async def _check(self) -> None:
         page = await self._listing.page("check", "", False, "", _CHECKED)
-        objects = [found.info for found in page.objects if found.verdict is Verdict.COPY]
-        await http_read.check(self._listing, objects)
+        await http_read.check(self._listing, [found.info for found in page.objects])
 
 
 def inside(prefix: str, name: str) -> str:

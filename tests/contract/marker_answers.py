@@ -99,7 +99,7 @@ class MarkerAnswers(ABC):
         assert "Cure: " in str(fault)
 
     def test_keys_that_are_not_below_the_prefix_stop_the_job(self) -> None:
-        with answering(self.page("a/b", "b/a")) as (server, _), pytest.raises(Fatal) as caught:
+        with answering(self.page("a/b", "b/c")) as (server, _), pytest.raises(Fatal) as caught:
             self.scan(server.endpoint, "a/")
         assert caught.value.code == "ListingLoops"
 

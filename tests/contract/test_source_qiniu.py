@@ -12,10 +12,11 @@ from qiniu.http.endpoint import Endpoint as SdkEndpoint
 from qiniu.http.region import Region, ServiceName
 
 from ossimport.errors import Fatal, StorageError, Transient
-from ossimport.model import Lane
+from ossimport.model import Lane, ObjectInfo
 from ossimport.sources.base import Checksum, Source
 from ossimport.sources.qiniu import Access, QiniuSource
 from ossimport.transport import Endpoint
+from tests.contract.bucket_answers import answer, answering
 from tests.contract.source_contract import SourceContract, World
 from tests.servers.qiniu import QiniuServer, hash_of
 
@@ -180,11 +181,26 @@ async def test_when_a_domain_fails_the_next_is_asked(server: QiniuServer) -> Non
     [entry] = source.scan(Lane())
     await source.close()
     source = QiniuSource(access_to(server, domains=(dead, here, dead)), "")
-    with pytest.raises(Transient):
-        await source.read(entry.info, 0, 4)
+    reads = [source.read(entry.info, 0, 4) for _ in range(3)]
+    failures = await asyncio.gather(*reads, return_exceptions=True)
+    assert [type(failure) for failure in failures] == [Transient] * 3
     for _ in range(3):
         assert bytes((await source.read(entry.info, 0, 4)).body) == b"body"
     await source.close()
+
+
+async def test_a_domain_with_errors_of_its_own_is_left_too(server: QiniuServer) -> None:
+    server.put("box", "a", b"body")
+    with answering(answer("502 Bad", b"")) as (bad, heads):
+        here = Endpoint("http", "127.0.0.1", server.port)
+        source = QiniuSource(access_to(server, domains=(bad.endpoint, here)), "")
+        info = ObjectInfo("a", 4, 0, hash_of(b"body"))
+        with pytest.raises(Transient):
+            await source.read(info, 0, 4)
+        for _ in range(3):
+            assert bytes((await source.read(info, 0, 4)).body) == b"body"
+        await source.close()
+        assert len(heads) == 1
 
 
 def test_the_sdk_can_use_the_server_too(server: QiniuServer) -> None:

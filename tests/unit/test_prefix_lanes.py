@@ -1,7 +1,7 @@
 """Lanes of stores with opaque markers: whatever the cuts and crashes, every key is walked once."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from itertools import pairwise
 from typing import Any
@@ -114,6 +114,19 @@ def test_cuts_and_crashes_lose_nothing_and_double_nothing(
 ) -> None:
     store = Store(keys, page_size=page_size, depth=depth, order=order)
     assert sorted(walk_with_accidents(store, choice, 0.4)) == sorted(set(keys))
+
+
+AMBIGUOUS = ["", "/", "0/", "a", "a-", "a-/", "a.", "a/", "b", "-", "a.b/c", "a/b", "a/-"]
+AMBIGUOUS += ["\ufb01", "\ufb01/", "\ufb01\ufb01", "\ufb01\U0001f600", "\U0001f600", "\U0001f600/"]
+
+
+def test_names_on_whose_order_stores_differ_are_walked_once_all_the_same() -> None:
+    choice = random.Random(1)
+    for _ in range(12_000):
+        keys = choice.sample(AMBIGUOUS, choice.randrange(2, 7))
+        order = choice.choice([*ORDERS])
+        store = Store(keys, page_size=choice.randrange(1, 4), depth=1, order=order)
+        assert sorted(walk_with_accidents(store, choice, 0.4)) == sorted(keys), (keys, order)
 
 
 @given(st.lists(names, max_size=50), st.integers(1, 9), st.sampled_from([*ORDERS]))
@@ -256,7 +269,7 @@ class Scripted:
         return keys_of(self.scan())
 
 
-def page(keys: str, marker: str = "") -> MarkedPage:
+def page(keys: Iterable[str], marker: str = "") -> MarkedPage:
     return MarkedPage([Scanned(ObjectInfo(key, 0), "") for key in keys], [], marker)
 
 
@@ -290,6 +303,24 @@ def test_keys_that_were_not_asked_for_are_not_taken() -> None:
     with pytest.raises(Fatal) as caught:
         keys_of(lanes.scan(Lane('[[["", ""]], true]a/')))
     assert caught.value.code == "ListingLoops"
+
+
+def test_a_folder_may_be_on_the_page_that_ends_in_it_and_on_the_next() -> None:
+    pages = [
+        MarkedPage([], ["a/", "b/"], "1"),
+        page(["b/x"]),
+        MarkedPage([], ["b/", "c/"], ""),
+        page(["c/x"]),
+    ]
+    lanes = PrefixLanes(Scripted(*pages).fetch, 1)
+    assert keys_of(lanes.scan(Lane('[[["", ""]], true]a/'))) == ["b/x", "c/x"]
+
+
+def test_nothing_is_asked_for_behind_the_end_of_a_lane() -> None:
+    store = Store([f"z/{n}/x" for n in range(9)] + ["zz/1"])
+    lane = Lane('[[["", ""], ["z/", ""]], true]z/1/', "[true]z/")
+    assert keys_of(store.lanes.scan(lane)) == [f"z/{n}/x" for n in range(2, 9)]
+    assert ("", True) not in store.asked
 
 
 def test_a_failure_comes_when_its_page_is_needed() -> None:
