@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from ossimport.budget import Budget
@@ -19,6 +20,8 @@ from ossimport.sources.base import Checksum, Payload, Source
 
 T = TypeVar("T")
 SaveUpload = Callable[[Upload | None], Awaitable[None]]
+
+ENCRYPTED = MappingProxyType({"x-oss-server-side-encryption": "AES256"})
 
 # A body above this is hashed in a thread: the event loop would stall for longer
 # than a hop to a thread costs.
@@ -106,7 +109,7 @@ def headers_for(policy: CopyPolicy, key: str, payload: Payload) -> dict[str, str
     if "Content-Type" not in headers:
         headers["Content-Type"] = content_type(key)
     if policy.encrypt:
-        headers["x-oss-server-side-encryption"] = "AES256"
+        headers |= ENCRYPTED
     return headers
 
 

@@ -30,7 +30,8 @@ from ossimport.listed import NOTHING_LISTED, Listed
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Upload
 from ossimport.parts import PartsCopy
 from ossimport.patience import End, Patience
-from ossimport.sources.base import Payload, Source
+from ossimport.server_copy import ServerCopy
+from ossimport.sources.base import Origins, Payload, Source
 
 
 class CopyEngine:
@@ -45,7 +46,9 @@ class CopyEngine:
         *,
         jitter: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        origins: Origins | None = None,
     ) -> None:
+        """`origins`: the source, if the destination's service may copy from it by itself."""
         self.policy = policy
         self.ends = Ends(
             source,
@@ -56,6 +59,9 @@ class CopyEngine:
             budget,
         )
         self._parts = PartsCopy(self.ends, policy)
+        self._inside: ServerCopy | None = None
+        if origins is not None:
+            self._inside = ServerCopy(self.ends, origins, policy, self._parts)
 
     @property
     def moving(self) -> int:
@@ -123,11 +129,9 @@ class CopyEngine:
             )
         if it.may_skip and await self._is_there(it, key):
             return it.ended(Outcome.SKIPPED)
-        if info.size > self.policy.multipart_threshold:
-            return await self._parts.copy(it, key)
-        if it.upload is not None:
-            await self._parts.drop(it)
-        return await self._send_whole(it, key)
+        if self._inside is not None:
+            return await self._inside.copy(it, key, lambda: self._send(it, key))
+        return await self._send(it, key)
 
     async def _is_there(self, it: Copying, key: str) -> bool:
         """True if the destination holds this size, written after the source was last changed.
@@ -143,9 +147,17 @@ class CopyEngine:
             return False
         return found.mtime_ns // 1_000_000_000 > it.info.mtime_ns // 1_000_000_000
 
+    def _send(self, it: Copying, key: str) -> Awaitable[CopyResult]:
+        """Read the object and send it, in one request or in parts."""
+        if it.info.size > self.policy.multipart_threshold:
+            return self._parts.copy(it, key)
+        return self._send_whole(it, key)
+
     # -- one request -----------------------------------------------------------------------------
 
     async def _send_whole(self, it: Copying, key: str) -> CopyResult:
+        if it.upload is not None:
+            await self._parts.drop(it)
         size = it.info.size
         await self.ends.budget.take(size)
         try:

@@ -8,6 +8,7 @@ Keys are relative to `srcPrefix`. A file name that is not UTF-8 keeps its bytes 
 (`os.fsdecode`), so that every name can be listed, recorded and reported.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
@@ -21,6 +22,16 @@ class ObjectInfo(NamedTuple):
     mtime_ns: int = 0  # nanoseconds since 1970; 0 = the store does not say
     etag: str = ""  # the store's version tag, without quotes; "" = it has none
     crc64: int | None = None  # of the whole object, where the store says it (a `stat`, no listing)
+
+
+class Origin(NamedTuple):
+    """One version of an object that the destination's own service holds and can copy by itself."""
+
+    bucket: str
+    key: str  # whole, whatever the source's keys are relative to
+    etag: str  # without quotes
+    crc64: int  # of the whole object, as the service states it
+    headers: Mapping[str, str]  # what travels with it, by OSS's names
 
 
 class Lane(NamedTuple):
@@ -178,7 +189,8 @@ class Upload(NamedTuple):
     upload_id: str
     part_size: int
     source: ObjectInfo  # the version whose bytes the parts hold
-    parts: dict[int, tuple[str, int]]  # part number -> (etag, CRC64 of the bytes as read)
+    # part number -> (etag, CRC64 of its bytes; None if the service copied it and did not say)
+    parts: dict[int, tuple[str, int | None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Copy one large object in parts, and go on with parts that an earlier attempt has sent."""
+"""Copy one large object in parts, and go on with parts that an earlier attempt has made.
+
+We read and send them; or the service makes them of an object that it holds already.
+"""
 
 import asyncio
 import logging
@@ -9,7 +12,7 @@ from ossimport.copying import Copying, CopyPolicy, Ends, hash_body, headers_for,
 from ossimport.crc64 import crc64_combine
 from ossimport.dest.base import Limits, Stored
 from ossimport.errors import Fatal, Permanent, Transient
-from ossimport.model import CopyResult, Outcome, Upload
+from ossimport.model import CopyResult, Origin, Outcome, Upload
 from ossimport.sources.base import Checksum, Payload
 
 log = logging.getLogger(__name__)
@@ -17,6 +20,9 @@ log = logging.getLogger(__name__)
 # How often a multipart upload's progress is written down. The list of parts grows to some 400 kB,
 # so it is not saved for each part; a crash sends at most this many seconds' parts again.
 SAVE_INTERVAL_S = 1.0
+
+# Of parts that the service copies: nobody holds them in memory, but one is waited for.
+COPIED_PART_SIZE = 64 << 20
 
 
 def part_size_for(size: int, wished: int, limits: Limits) -> int:
@@ -45,15 +51,21 @@ class PartsCopy:
         """Bytes at the destination of objects that are not finished."""
         return self._moved.bytes
 
-    async def copy(self, it: Copying, key: str) -> CopyResult:
-        ends = self._ends
+    async def copy(self, it: Copying, key: str, origin: Origin | None = None) -> CopyResult:
+        """Read the parts and send them; with an `origin`, have the service copy them."""
+        ends, in_flight = self._ends, self._policy.parts_in_flight
         # No bytes yet: only what travels with them, and the checksum of them all.
-        about = await ends.ask_source(lambda: ends.source.read(it.info, 0, 0), it)
-        upload = await self._open_upload(it, key, about)
-        sending = _PartSender(self._ends, it, upload, self._policy.parts_in_flight, self._moved)
+        if origin is None:
+            about = await ends.ask_source(lambda: ends.source.read(it.info, 0, 0), it)
+        else:
+            about = Payload(b"", origin.headers, Checksum("crc64", str(origin.crc64)))
+        upload = await self._open_upload(it, key, about, origin)
+        making = _PartMaker(ends, it, upload, in_flight, self._moved, origin=origin)
         try:
-            crc = await sending.run()
+            crc = await making.run()
             stated = _crc64_stated(about, crc, it.info.key)
+            if origin is not None:
+                crc = origin.crc64
             stored = await self._finish(it, upload, crc)
         except Permanent:
             await self.drop(it)
@@ -62,18 +74,21 @@ class PartsCopy:
             await asyncio.shield(it.save(upload))  # `retry` or the next holder goes on from here
             raise
         finally:
-            sending.close()
+            making.close()
         it.upload = None
         await it.save(None)
         proof = proof_of(stored, stated)
         return it.ended(Outcome.COPIED, proof, crc, request_id=stored.request_id)
 
-    async def _open_upload(self, it: Copying, key: str, about: Payload) -> Upload:
+    async def _open_upload(
+        self, it: Copying, key: str, about: Payload, origin: Origin | None
+    ) -> Upload:
         """Go on with the upload if it holds parts of this very version, else begin a new one."""
-        part_size = part_size_for(it.info.size, self._policy.part_size, self._ends.dest.limits)
+        wished = self._policy.part_size if origin is None else COPIED_PART_SIZE
+        part_size = part_size_for(it.info.size, wished, self._ends.dest.limits)
         if it.upload is not None:
             if (it.upload.key, it.upload.source, it.upload.part_size) == (key, it.info, part_size):
-                kept = await self._resume(it, it.upload)
+                kept = await self._resume(it, it.upload, origin)
                 if kept is not None:
                     return kept
             await self.drop(it)
@@ -85,7 +100,7 @@ class PartsCopy:
         await it.save(it.upload)
         return it.upload
 
-    async def _resume(self, it: Copying, upload: Upload) -> Upload | None:
+    async def _resume(self, it: Copying, upload: Upload, origin: Origin | None) -> Upload | None:
         try:
             held = await self._ends.ask_dest(
                 lambda: self._ends.dest.list_parts(upload.key, upload.upload_id),
@@ -95,16 +110,19 @@ class PartsCopy:
             if exc.code != "NoSuchUpload":
                 raise
             return None
-        # A part counts only if the service still holds it and we know the CRC64 of its source.
+        # A part counts only if the service still holds it and we know the CRC64 of its source, or
+        # that of the whole.
         parts = {
             number: (etag, crc)
             for number, (etag, crc) in upload.parts.items()
-            if number in held and held[number].etag == etag and held[number].crc64 in (None, crc)
+            if number in held and held[number].etag == etag
+            if crc is not None or origin is not None
+            if crc is None or held[number].crc64 in (None, crc)
         }
         it.upload = upload._replace(parts=parts)
         return it.upload
 
-    async def _finish(self, it: Copying, upload: Upload, crc: int) -> Stored:
+    async def _finish(self, it: Copying, upload: Upload, crc: int | None) -> Stored:
         etags = {number: etag for number, (etag, _) in sorted(upload.parts.items())}
 
         async def finish() -> Stored:
@@ -148,78 +166,99 @@ class PartsCopy:
         await it.save(None)
 
 
-class _PartSender:
-    """Sends the parts of one large object, a few at a time."""
+class _PartMaker:
+    """Makes the parts of one large object, a few at a time."""
 
     def __init__(
-        self, ends: Ends, it: Copying, upload: Upload, in_flight: int, moving: "Moving"
+        self,
+        ends: Ends,
+        it: Copying,
+        upload: Upload,
+        in_flight: int,
+        moving: Moving,
+        *,
+        origin: Origin | None,
     ) -> None:
         self._ends = ends
         self._in_flight = in_flight
         self._moving = moving
         self._it = it
         self._upload = upload
+        self._origin = origin
         self._saved = time.monotonic()
         self._moved = 0
         self._count = -(-it.info.size // upload.part_size)
         for number in upload.parts:
-            self._moved_by(self._size_of(number))
+            self._moved_by(len(self._span_of(number)))
 
-    async def run(self) -> int:
-        """Send what is missing; return the CRC64 of the whole object."""
+    async def run(self) -> int | None:
+        """Make what is missing; return the CRC64 of the whole object, None if one is not known."""
         missing = deque(n for n in range(1, self._count + 1) if n not in self._upload.parts)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._in_flight, len(missing))):
-                    group.create_task(self._send_all(missing))
+                    group.create_task(self._make_all(missing))
         except BaseExceptionGroup as exc:
             raise _first_of(exc) from exc
         whole = 0
         for number in range(1, self._count + 1):
-            whole = crc64_combine(whole, self._upload.parts[number][1], self._size_of(number))
+            _, crc = self._upload.parts[number]
+            if crc is None:
+                return None
+            whole = crc64_combine(whole, crc, len(self._span_of(number)))
         return whole
 
     def close(self) -> None:
         """The object is not moving any more."""
         self._moved_by(-self._moved)
 
-    async def _send_all(self, missing: deque[int]) -> None:
+    async def _make_all(self, missing: deque[int]) -> None:
         while missing:
             number = missing.popleft()
-            size = self._size_of(number)
-            await self._ends.budget.take(size)
-            try:
-                self._upload.parts[number] = await self._send(number, size)
-            finally:
-                self._ends.budget.give(size)
-            self._moved_by(size)
+            make = self._send(number) if self._origin is None else self._copy(number, self._origin)
+            self._upload.parts[number] = await make
+            self._moved_by(len(self._span_of(number)))
             if time.monotonic() - self._saved >= SAVE_INTERVAL_S:
                 self._saved = time.monotonic()
                 await self._it.save(self._upload)
 
-    async def _send(self, number: int, size: int) -> tuple[str, int]:
+    async def _send(self, number: int) -> tuple[str, int | None]:
         ends, it, upload = self._ends, self._it, self._upload
-        offset = (number - 1) * upload.part_size
-        payload = await ends.ask_source(lambda: ends.source.read(it.info, offset, size), it)
-        crc = await hash_body(payload.body)
+        offset, size = self._span_of(number).start, len(self._span_of(number))
+        await ends.budget.take(size)
+        try:
+            payload = await ends.ask_source(lambda: ends.source.read(it.info, offset, size), it)
+            crc = await hash_body(payload.body)
 
-        async def send() -> str:
-            part = await ends.dest.upload_part(upload.key, upload.upload_id, number, payload.body)
-            verify(crc, part.crc64, upload.key, "")
-            return part.etag
+            async def send() -> str:
+                part = await ends.dest.upload_part(
+                    upload.key, upload.upload_id, number, payload.body
+                )
+                verify(crc, part.crc64, upload.key, "")
+                return part.etag
 
-        return await ends.ask_dest(send, it), crc
+            return await ends.ask_dest(send, it), crc
+        finally:
+            ends.budget.give(size)
 
-    def _size_of(self, number: int) -> int:
-        part_size = self._upload.part_size
-        return min(part_size, self._it.info.size - (number - 1) * part_size)
+    async def _copy(self, number: int, origin: Origin) -> tuple[str, int | None]:
+        dest, upload, span = self._ends.dest, self._upload, self._span_of(number)
+        part = await self._ends.ask_dest(
+            lambda: dest.copy_part_from(upload.key, upload.upload_id, number, origin, span),
+            self._it,
+        )
+        return part.etag, part.crc64
+
+    def _span_of(self, number: int) -> range:
+        begin = (number - 1) * self._upload.part_size
+        return range(begin, min(begin + self._upload.part_size, self._it.info.size))
 
     def _moved_by(self, amount: int) -> None:
         self._moved += amount
         self._moving.bytes += amount
 
 
-def _crc64_stated(about: Payload, crc: int, key: str) -> Checksum | None:
+def _crc64_stated(about: Payload, crc: int | None, key: str) -> Checksum | None:
     """The source's own CRC64, if it states one; that of the parts must agree.
 
     Checksums that do not combine say nothing of an object that is read in parts.
@@ -227,7 +266,7 @@ def _crc64_stated(about: Payload, crc: int, key: str) -> Checksum | None:
     stated = about.checksum
     if stated is None or stated.algorithm != "crc64":
         return None
-    if stated.value != str(crc):
+    if crc is not None and stated.value != str(crc):
         raise Permanent(
             f"the bytes as read have the CRC64 {crc}, the source says {stated.value}",
             code="ChecksumMismatch",

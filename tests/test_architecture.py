@@ -33,7 +33,7 @@ LAYERS = [
     {"oss"},
     {"sources", "dest", "ledger"},
     {"listed"},
-    {"copying", "parts", "engine", "audit", "journal", "report", "scanning"},
+    {"copying", "parts", "server_copy", "engine", "audit", "journal", "report", "scanning"},
     {"driver", "master", "outbox", "queue"},
     {"sandbox", "console", "service", "tracker", "__main__"},
 ]

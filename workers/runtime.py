@@ -23,7 +23,9 @@ from ossimport.ledger.base import Claim, Held, Job, WorkerLedger
 from ossimport.ledger.redis import open_ledger
 from ossimport.model import TaskState
 from ossimport.seal import Sealer, cluster_key
+from ossimport.server_copy import may_copy_inside
 from ossimport.sources import open_source
+from ossimport.sources.base import Origins
 from ossimport.throttle import Cell, bandwidth, slice_size
 from ossimport.transport import Endpoint, Transport
 from workers.run_task import LEASE_S, TaskRun
@@ -166,8 +168,16 @@ class Runtime:
             region=config.dest.region,
             transport=self._transport,
         )
+        policy = self._policy(config)
+        # An MD5 to be recorded is made of bytes that pass through here.
+        inside = may_copy_inside(config) and not policy.record_md5
         engine = CopyEngine(
-            source, dest, self._policy(config), Budget(self._share), jitter=random.random
+            source,
+            dest,
+            policy,
+            Budget(self._share),
+            jitter=random.random,
+            origins=source if inside and isinstance(source, Origins) else None,
         )
         return config, engine
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from ossimport.model import ObjectInfo
+from ossimport.model import ObjectInfo, Origin
 
 Body = bytes | bytearray | memoryview
 
@@ -15,6 +15,7 @@ class Limits(NamedTuple):
     max_part_size: int
     max_parts: int
     max_put_size: int
+    max_copy_size: int  # that `copy_from` takes; a larger object is copied in parts
     max_object_size: int
     max_key_bytes: int  # of the UTF-8 form
 
@@ -24,6 +25,7 @@ OSS_LIMITS = Limits(
     max_part_size=5 * 1024**3,
     max_parts=10_000,
     max_put_size=5 * 1024**3,
+    max_copy_size=1024**3,
     max_object_size=10_000 * 5 * 1024**3,  # 48.8 TB
     max_key_bytes=1023,
 )
@@ -82,6 +84,19 @@ class Destination(Protocol):
 
     async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> StoredPart:
         """Send part `number` (from 1). Sending a number again replaces it."""
+
+    async def copy_from(self, key: str, origin: Origin, headers: Mapping[str, str]) -> Stored:
+        """Have the service copy a whole object with what travels with it, and with `headers`.
+
+        Raises Permanent(code="NotFound") if the origin is gone, Permanent(code="SourceChanged") if
+        it is another version now. Any other refusal may concern copying alone: what the service
+        does not copy by itself can still be read and `put`. So it is in `copy_part_from`.
+        """
+
+    async def copy_part_from(
+        self, key: str, upload_id: str, number: int, origin: Origin, span: range
+    ) -> StoredPart:
+        """Have the service make part `number` of the bytes of the origin that `span` counts."""
 
     async def list_parts(self, key: str, upload_id: str) -> dict[int, StoredPart]:
         """The parts that the service holds. Raises Permanent(code="NoSuchUpload")."""

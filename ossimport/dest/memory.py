@@ -10,7 +10,7 @@ from ossimport.crc64 import crc64
 from ossimport.dest.base import OSS_LIMITS, Body, Destination, Limits, Stored, StoredPart
 from ossimport.dest.wire import check_key, encode_headers
 from ossimport.errors import Permanent
-from ossimport.model import ObjectInfo
+from ossimport.model import ObjectInfo, Origin
 
 
 class MemoryObject(NamedTuple):
@@ -28,13 +28,17 @@ class _MemoryUpload(NamedTuple):
 
 
 class MemoryDestination:
-    """Keeps objects in `objects`, by key, and refuses what OSS refuses at the same `limits`."""
+    """Keeps objects in `objects`, by key, and refuses what OSS refuses at the same `limits`.
+
+    `buckets` are those that it copies from, by name; "memory" is this one.
+    """
 
     def __init__(
         self, *, limits: Limits = OSS_LIMITS, clock: Callable[[], float] = time.time
     ) -> None:
         self.limits = limits
         self.objects: dict[str, MemoryObject] = {}
+        self.buckets: dict[str, MemoryDestination] = {"memory": self}
         self._clock = clock
         self._uploads: dict[str, _MemoryUpload] = {}
         self._ids = count(1)
@@ -67,13 +71,24 @@ class MemoryDestination:
     async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> StoredPart:
         """Send part `number` (from 1)."""
         upload = self._upload(key, upload_id, "upload_part")
-        part = bytes(body)
-        if not 1 <= number <= self.limits.max_parts:
-            raise _refused("InvalidArgument", "upload_part", key)
-        if len(part) > self.limits.max_part_size:
-            raise _refused("EntityTooLarge", "upload_part", key)
-        upload.parts[number] = part
-        return _stored_part(part)
+        return self._keep_part(upload, number, bytes(body), "upload_part")
+
+    async def copy_from(self, key: str, origin: Origin, headers: Mapping[str, str]) -> Stored:
+        """Copy a whole object of one of the buckets."""
+        check_key(key, self.limits, "copy_from")
+        found = self._origin(origin, key, "copy_from")
+        if len(found.body) > self.limits.max_copy_size:
+            raise _refused("EntityTooLarge", "copy_from", key)
+        wire = encode_headers(headers, "copy_from", key)
+        return self._store(key, found.body, {**found.headers, **wire}, found.info.etag)
+
+    async def copy_part_from(
+        self, key: str, upload_id: str, number: int, origin: Origin, span: range
+    ) -> StoredPart:
+        """Make a part of a range of an object of one of the buckets."""
+        upload = self._upload(key, upload_id, "copy_part_from")
+        body = self._origin(origin, key, "copy_part_from").body[span.start : span.stop]
+        return self._keep_part(upload, number, body, "copy_part_from")
 
     async def list_parts(self, key: str, upload_id: str) -> dict[int, StoredPart]:
         """The parts that are held, in order of their numbers."""
@@ -110,6 +125,24 @@ class MemoryDestination:
             (key for key in self.objects if key.startswith(prefix) and key > after),
         )  # Python orders text by code point, which is the order of its UTF-8 bytes
         return [self.objects[key].info._replace(crc64=None) for key in islice(keys, limit)]
+
+    def _origin(self, origin: Origin, key: str, op: str) -> MemoryObject:
+        if origin.bucket not in self.buckets:
+            raise _refused("NoSuchBucket", op, key)
+        found = self.buckets[origin.bucket].objects.get(origin.key)
+        if found is None:
+            raise _refused("NotFound", op, key)
+        if found.info.etag != origin.etag:
+            raise _refused("SourceChanged", op, key)
+        return found
+
+    def _keep_part(self, upload: _MemoryUpload, number: int, part: bytes, op: str) -> StoredPart:
+        if not 1 <= number <= self.limits.max_parts:
+            raise _refused("InvalidArgument", op, upload.key)
+        if len(part) > self.limits.max_part_size:
+            raise _refused("EntityTooLarge", op, upload.key)
+        upload.parts[number] = part
+        return _stored_part(part)
 
     def _upload(self, key: str, upload_id: str, op: str) -> _MemoryUpload:
         check_key(key, self.limits, op)

@@ -6,6 +6,7 @@ what we do. Everything rarer is oss2's, in a few threads.
 """
 
 import asyncio
+import html
 import logging
 import re
 import ssl
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+from urllib.parse import quote
 from xml.etree.ElementTree import ParseError
 
 import oss2
@@ -23,9 +25,9 @@ from requests.adapters import HTTPAdapter
 
 from ossimport.dest.base import OSS_LIMITS, Body, Destination, Stored, StoredPart
 from ossimport.dest.wire import check_key, encode_headers
-from ossimport.errors import Fatal, StorageError
+from ossimport.errors import Fatal, Permanent, StorageError
 from ossimport.http_date import http_date_ns
-from ossimport.model import ObjectInfo
+from ossimport.model import ObjectInfo, Origin
 from ossimport.oss.bucket import LARGEST_PAGE, Access, OssBucket
 from ossimport.oss.refusals import DESTINATION, read_refusal
 from ossimport.oss.signing import encode_query
@@ -38,6 +40,8 @@ _CONNECT_S = 10.0  # of the control plane; the transport has its own limits
 _PROBE = ".ossimport-check"
 _ABSENT = frozenset({"", "NoSuchKey"})
 _DEFAULT_TYPE = {"content-type": "application/octet-stream"}  # else oss2 guesses from the name
+_TAGS_STAY = {"x-oss-tagging-directive": "Replace"}  # by none: a copy in parts has none either
+_COPIED_ETAG = re.compile(rb"<ETag>([^<]+)</ETag>")
 # What oss2 raises when an answer is not OSS's: it parses XML and numbers without checking.
 _BAD_ANSWER = (ParseError, RuntimeError, ValueError, KeyError)
 _OSS2_FAULTS = (oss2.exceptions.OssError, requests.RequestException, *_BAD_ANSWER)
@@ -137,6 +141,25 @@ class OssDestination:
         etag = self._expect_etag(response, op, key)
         return StoredPart(etag, _crc64_of(response), len(body))
 
+    async def copy_from(self, key: str, origin: Origin, headers: Mapping[str, str]) -> Stored:
+        """Have OSS copy a whole object, without its tags. OSS: CopyObject."""
+        op = "copy_from"
+        check_key(key, self.limits, op)
+        response = await self._copy(op, key, origin, _TAGS_STAY | encode_headers(headers, op, key))
+        etag = self._copied_etag(response, op, key)
+        return Stored(etag, _crc64_of(response), response.headers.get("x-oss-request-id", ""))
+
+    async def copy_part_from(
+        self, key: str, upload_id: str, number: int, origin: Origin, span: range
+    ) -> StoredPart:
+        """Have OSS make a part of a range of an object. OSS: UploadPartCopy."""
+        op = "copy_part_from"
+        check_key(key, self.limits, op)
+        part = {"x-oss-copy-source-range": f"bytes={span.start}-{span.stop - 1}"}
+        query = encode_query({"partNumber": str(number), "uploadId": upload_id})
+        response = await self._copy(op, key, origin, part, query)
+        return StoredPart(self._copied_etag(response, op, key), _crc64_of(response), len(span))
+
     async def start_upload(self, key: str, headers: Mapping[str, str]) -> str:
         """Begin a multipart upload and return its id. OSS: InitiateMultipartUpload."""
         op = "start_upload"
@@ -196,6 +219,36 @@ class OssDestination:
         if not etag:
             raise self._bucket.not_oss(op, key)
         return etag
+
+    async def _copy(
+        self, op: str, key: str, origin: Origin, headers: Mapping[str, str], query: str = ""
+    ) -> Response:
+        wire = {
+            **headers,
+            "x-oss-copy-source": f"/{origin.bucket}/"
+            + quote(origin.key, safe="", errors="surrogateescape"),
+            "x-oss-copy-source-if-match": origin.etag,
+        }
+        response = await self._bucket.send("PUT", op, key, query=query, headers=wire)
+        if response.status // 100 == 2:
+            return response
+        error = self._bucket.refused(response.status, response.headers, response.body, op, key)
+        if response.status == 501:  # a gateway that will not learn it meanwhile
+            error = Permanent(
+                str(error), code=error.code, op=op, key=key, request_id=error.request_id
+            )
+        elif response.status == 412:
+            error.code = "SourceChanged"
+        elif error.code == "NoSuchKey":
+            error.code = "NotFound"
+        raise error
+
+    def _copied_etag(self, response: Response, op: str, key: str) -> str:
+        """OSS documents it in the body, where an answer that began too early has an error."""
+        found = _COPIED_ETAG.search(response.body)
+        if found is None:
+            raise self._bucket.not_oss(op, key)
+        return html.unescape(found[1].decode("latin-1")).strip('"')
 
     async def _control(self, op: str, key: str, call: Callable[[Any], T]) -> T:
         """Run `call` with oss2's bucket in a thread; it goes on there if we are cancelled."""

@@ -7,9 +7,9 @@ on a worker's event loop.
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from ossimport.model import Lane, ObjectInfo, Scanned
+from ossimport.model import Lane, ObjectInfo, Origin, Scanned
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -70,3 +70,15 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Give back connections. Idempotent."""
+
+
+@runtime_checkable
+class Origins(Protocol):
+    """What a source promises besides if OSS holds its objects and may copy them by itself."""
+
+    async def origin(self, info: ObjectInfo) -> Origin | None:
+        """Say where OSS holds the version that `info` describes.
+
+        None if its bytes have to be read, because a copy inside OSS would be something else, or
+        would prove nothing. Raises as `Source.read` does.
+        """

@@ -69,10 +69,9 @@ async def read(dialect: Dialect, info: ObjectInfo, offset: int, length: int) -> 
     The whole object comes in one request with all that travels with it. No bytes of an object that
     has some are a HEAD: for those who want only what travels with it.
     """
-    pin = {"if-match": f'"{info.etag}"'} if info.etag else {}
+    pin = _pin(info)
     if length == 0 and info.size:
-        response = await _ask(dialect, "HEAD", "read", info.key, pin=pin)
-        _expect_size(info, response.headers.get("content-length", ""))
+        response = await head(dialect, info)
         body: Body = b""
     elif (offset, length) == (0, info.size):
         body, response = await _read_whole(dialect, info, pin)
@@ -82,6 +81,14 @@ async def read(dialect: Dialect, info: ObjectInfo, offset: int, length: int) -> 
         body = _part(info, response, offset, length)
     _expect_version(info, response)
     return Payload(body, carried(dialect, response.headers), dialect.checksum(response.headers))
+
+
+async def head(dialect: Dialect, info: ObjectInfo) -> Response:
+    """Ask for all that travels with one version, and for none of its bytes."""
+    response = await _ask(dialect, "HEAD", "read", info.key, pin=_pin(info))
+    _expect_size(info, response.headers.get("content-length", ""))
+    _expect_version(info, response)
+    return response
 
 
 async def check(dialect: Dialect, objects: list[ObjectInfo]) -> None:
@@ -106,6 +113,10 @@ def carried(dialect: Dialect, headers: Mapping[str, str]) -> dict[str, str]:
         elif name.startswith(prefix):
             kept[_META + name[len(prefix) :]] = value
     return kept
+
+
+def _pin(info: ObjectInfo) -> dict[str, str]:
+    return {"if-match": f'"{info.etag}"'} if info.etag else {}
 
 
 async def _ask(

@@ -1,6 +1,7 @@
 """Objects in a bucket of Alibaba Cloud OSS: another bucket, region or account than the destination.
 
-A symbolic link is copied as what it leads to. An archived object must be restored first.
+A symbolic link is copied as what it leads to. An archived object must be restored first. Where the
+destination is the same region of the same account, OSS copies by itself: see `OssSource.origin`.
 """
 
 import base64
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING
 from ossimport.config.places import endpoint
 from ossimport.errors import Permanent, StorageError
 from ossimport.listing import Page
+from ossimport.model import ObjectInfo, Origin
 from ossimport.oss.bucket import Access, OssBucket
 from ossimport.oss.refusals import SOURCE
-from ossimport.sources.base import Checksum, Source
+from ossimport.sources import http_read
+from ossimport.sources.base import Checksum, Origins, Source
 from ossimport.sources.bucket_source import BucketSource, Service
 from ossimport.sources.key_range import PAGE
 from ossimport.transport import Endpoint, Response, Transport
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from ossimport.config import SourceConfig
 
 _ABSENT = frozenset({"NoSuchKey", "HTTP404"})
+# A symbolic link would stay one, and lead to nothing; what is appended to is not always copied.
+_COPIED_INSIDE = frozenset({"Normal", "Multipart"})
 
 
 class OssSource(BucketSource):
@@ -44,9 +49,22 @@ class OssSource(BucketSource):
             return _Oss(OssBucket(access, transport, SOURCE, clock), prefix)
 
         super().__init__(connect, prefix, transport, page_size)
+        self._bucket = access.bucket
+        self._prefix = prefix
+
+    async def origin(self, info: ObjectInfo) -> Origin | None:
+        """See `base.Origins`. OSS: HeadObject."""
+        if not info.etag:
+            return None
+        headers = (await http_read.head(self._objects, info)).headers
+        crc64 = headers.get("x-oss-hash-crc64ecma", "")
+        if headers.get("x-oss-object-type") not in _COPIED_INSIDE or not crc64.isdecimal():
+            return None
+        carried = http_read.carried(self._objects, headers)
+        return Origin(self._bucket, self._prefix + info.key, info.etag, int(crc64), carried)
 
 
-_check: type[Source] = OssSource
+_check: tuple[type[Source], type[Origins]] = (OssSource, OssSource)
 
 
 class _Oss:

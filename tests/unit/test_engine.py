@@ -28,6 +28,7 @@ SMALL = Limits(
     max_part_size=1000,
     max_parts=50,
     max_put_size=1000,
+    max_copy_size=300,
     max_object_size=10_000,
     max_key_bytes=1023,
 )
