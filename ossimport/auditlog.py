@@ -1,12 +1,15 @@
 r"""One line of a task's audit.log for everything that happened to an object.
 
     2026-11-23 05:18:00 Copied photos/a.jpg Detail:#12 size=4096 crc64=123 proof=2 ms=13 tries=1
+    2026-11-23 05:18:00 Copied c.jpg Detail:#14 size=9 crc64=7 proof=2 ms=9 tries=1 \
+        unkept=x-amz-tagging-count,x-amz-meta-a.b
     2026-11-23 05:18:01 Failed b.jpg Detail:#13 size=9 proof=0 ms=7 tries=8 code=Timeout request= \
         message=no answer
 
 Time (the worker's local zone), word, key, and after `Detail:` the object's number in its task and
-what is known. Keys are written as `naming.display` shows them; a key that itself holds " Detail:"
-has that blank as `\x20`, so the first " Detail:" of a line always ends the key.
+what is known; `unkept` names the headers of the source that did not go with the object. Keys are
+written as `naming.display` shows them; a key that itself holds " Detail:" has that blank as `\x20`,
+so the first " Detail:" of a line always ends the key.
 
 The last word about an object counts. `CheckFailed` takes an outcome back: the object is left again.
 """
@@ -33,7 +36,7 @@ _ESCAPED_MARK = "\\x20Detail:"
 _LINE = re.compile(
     r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) ([A-Z][A-Za-z]+) (.*?) Detail:#(\d+)"
     r"(?: size=(\d+)(?: crc64=(\d+))? proof=([0-3]) ms=(\d+) tries=(\d+)"
-    r"(?: code=(\S*) request=(\S*) message=(.*))?"
+    r"(?: unkept=(\S*))?(?: code=(\S*) request=(\S*) message=(.*))?"
     r"| upload=(\S*) part=(\d+) key=(.*))?\n?"
 )
 # The lines that nearly all of a log consists of, read four times as fast.
@@ -112,11 +115,11 @@ def format_line(index: int, key: str, result: CopyResult, now: float) -> str:
     `now` is in epoch seconds. Code, request id and message are written when there is a code or a
     message; blanks in code and request id become `_`.
     """
-    outcome, size, proof, crc64, code, message, request_id, attempts, seconds = result
+    outcome, size, proof, crc64, code, message, request_id, attempts, seconds, unkept = result
     crc = "" if crc64 is None else f" crc64={crc64}"
-    tail = ""
+    tail = f" unkept={_token(','.join(unkept))}" if unkept else ""
     if code or message:
-        tail = f" code={_token(code)} request={_token(request_id)} message={display(message)}"
+        tail += f" code={_token(code)} request={_token(request_id)} message={display(message)}"
     return (
         f"{_stamp(int(now))} {_WORD_OF[outcome]} {_shown(key)} Detail:#{index} size={size}{crc} "
         f"proof={proof} ms={round(seconds * 1000)} tries={attempts}{tail}\n"
@@ -143,10 +146,8 @@ def parse_line(line: str) -> AuditLine | None:
     match = _LINE.fullmatch(line)
     if match is None:
         return None
-    when, word, key, index, size, crc, proof, ms, tries, code, request, message = match.groups()[
-        :12
-    ]
-    upload_id, part_size, dest_key = match.groups()[12:]
+    when, word, key, index, size, crc, proof, ms, tries = match.groups()[:9]
+    unkept, code, request, message, upload_id, part_size, dest_key = match.groups()[9:]
     outcome = OUTCOME_OF.get(word)
     if (outcome is None) != (size is None):
         return None
@@ -163,6 +164,7 @@ def parse_line(line: str) -> AuditLine | None:
                 request_id=parse_display(request or ""),
                 attempts=int(tries),
                 seconds=int(ms) / 1000,
+                unkept=tuple(parse_display(unkept).split(",")) if unkept else (),
             )
         if upload_id is not None:
             upload = UploadLine(parse_display(dest_key), parse_display(upload_id), int(part_size))

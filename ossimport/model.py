@@ -127,7 +127,8 @@ class Proof(StrEnum):
 class Mark(IntEnum):
     """What became of one object of a task, in one byte: a task's marks are `bytes`, one for each.
 
-    It says the outcome and the proof, so that one outcome can be taken back exactly.
+    It says all that is counted of an object, so that one outcome can be taken back exactly.
+    LESS: copied, but for something that travels with the bytes (`CopyResult.unkept`).
     """
 
     LEFT = 0
@@ -138,6 +139,10 @@ class Mark(IntEnum):
     SKIPPED = 5
     FAILED = 6
     VANISHED = 7
+    COPIED_LESS_NO_PROOF = 8
+    COPIED_LESS_SIZE = 9
+    COPIED_LESS_CRC64 = 10
+    COPIED_LESS_SOURCE = 11
 
     @property
     def outcome(self) -> Outcome | None:
@@ -149,23 +154,34 @@ class Mark(IntEnum):
         """None unless the object was copied."""
         return _MEANING[self][1]
 
+    @property
+    def is_less(self) -> bool:
+        """Copied, but for something that could not be kept."""
+        return _MEANING[self][2]
 
-_MEANING: dict[Mark, tuple[Outcome | None, Proof | None]] = {
-    Mark.LEFT: (None, None),
-    Mark.COPIED_NO_PROOF: (Outcome.COPIED, Proof.NONE),
-    Mark.COPIED_SIZE: (Outcome.COPIED, Proof.SIZE),
-    Mark.COPIED_CRC64: (Outcome.COPIED, Proof.CRC64),
-    Mark.COPIED_SOURCE: (Outcome.COPIED, Proof.SOURCE),
-    Mark.SKIPPED: (Outcome.SKIPPED, None),
-    Mark.FAILED: (Outcome.FAILED, None),
-    Mark.VANISHED: (Outcome.VANISHED, None),
+
+_MEANING: dict[Mark, tuple[Outcome | None, Proof | None, bool]] = {
+    Mark.LEFT: (None, None, False),
+    Mark.COPIED_NO_PROOF: (Outcome.COPIED, Proof.NONE, False),
+    Mark.COPIED_SIZE: (Outcome.COPIED, Proof.SIZE, False),
+    Mark.COPIED_CRC64: (Outcome.COPIED, Proof.CRC64, False),
+    Mark.COPIED_SOURCE: (Outcome.COPIED, Proof.SOURCE, False),
+    Mark.SKIPPED: (Outcome.SKIPPED, None, False),
+    Mark.FAILED: (Outcome.FAILED, None, False),
+    Mark.VANISHED: (Outcome.VANISHED, None, False),
+    Mark.COPIED_LESS_NO_PROOF: (Outcome.COPIED, Proof.NONE, True),
+    Mark.COPIED_LESS_SIZE: (Outcome.COPIED, Proof.SIZE, True),
+    Mark.COPIED_LESS_CRC64: (Outcome.COPIED, Proof.CRC64, True),
+    Mark.COPIED_LESS_SOURCE: (Outcome.COPIED, Proof.SOURCE, True),
 }
 _MARKS = {meaning: mark for mark, meaning in _MEANING.items()}
 
 
-def mark_of(outcome: Outcome, proof: Proof) -> Mark:
-    """The mark for an outcome; `proof` counts for COPIED only."""
-    return _MARKS[outcome, proof if outcome is Outcome.COPIED else None]
+def mark_of(outcome: Outcome, proof: Proof, *, is_less: bool = False) -> Mark:
+    """The mark for an outcome; `proof` and `is_less` count for COPIED only."""
+    if outcome is Outcome.COPIED:
+        return _MARKS[outcome, proof, is_less]
+    return _MARKS[outcome, None, False]
 
 
 class CopyResult(NamedTuple):
@@ -180,6 +196,7 @@ class CopyResult(NamedTuple):
     request_id: str = ""
     attempts: int = 1
     seconds: float = 0.0
+    unkept: tuple[str, ...] = ()  # for COPIED: what of the source's headers OSS did not get
 
 
 class Upload(NamedTuple):

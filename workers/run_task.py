@@ -42,18 +42,22 @@ DRAIN_S = 8.0  # how long objects in flight may still finish after the order to 
 
 def _sums(
     objects_of: Sequence[int], bytes_of: Sequence[int]
-) -> tuple[Counter[Outcome], Counter[Outcome], Counter[Proof]]:
-    """Objects and bytes by outcome, and objects by proof, out of what was counted by mark."""
+) -> tuple[Counter[Outcome], Counter[Outcome], Counter[Proof], int]:
+    """Objects and bytes by outcome, objects by proof, and those that lost something on the way, out
+    of what was counted by mark."""
     objects: Counter[Outcome] = Counter()
     bytes_: Counter[Outcome] = Counter()
     proof: Counter[Proof] = Counter()
+    unkept = 0
     for mark in Mark:
         if mark.outcome is not None:
             objects[mark.outcome] += objects_of[mark]
             bytes_[mark.outcome] += bytes_of[mark]
         if mark.proof is not None:
             proof[mark.proof] += objects_of[mark]
-    return objects, bytes_, proof
+        if mark.is_less:
+            unkept += objects_of[mark]
+    return objects, bytes_, proof, unkept
 
 
 def _raise_first(done: set[asyncio.Task[None]]) -> None:
@@ -222,7 +226,7 @@ class TaskRun:
 
     def _note(self, index: int, result: CopyResult) -> None:
         info = self._objects[index]
-        mark = mark_of(result.outcome, result.proof)
+        mark = mark_of(result.outcome, result.proof, is_less=bool(result.unkept))
         self._marks[index] = mark
         self._count(mark, info.size, 1)
         if result.size != info.size:
@@ -248,7 +252,7 @@ class TaskRun:
             if not self._lines and not self._engine.moving:
                 return
             text = "".join(self._lines).encode()
-            objects, bytes_, proof = _sums(self._objects_of, self._bytes_of)
+            objects, bytes_, proof, unkept = _sums(self._objects_of, self._bytes_of)
             flush = Flush(
                 number=self._flushes + 1,
                 marks=bytes(self._marks),
@@ -258,6 +262,7 @@ class TaskRun:
                 log=zstandard.compress(text, 1),
                 log_size=len(text),
                 moving=self._engine.moving,
+                unkept=unkept,
             )
             self._reset_notes()
             await self._call(lambda: self._ledger.record(self._claim, flush))

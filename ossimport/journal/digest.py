@@ -29,6 +29,7 @@ def done_text(stored: StoredTask) -> bytes:
         "bytes": stored.task.size,
         "outcomes": {o: [n, totals.bytes[o]] for o, n in totals.objects.items()},
         "proof": totals.proof,
+        "unkept": totals.unkept,
     }
     if stored.uploads:
         summary["uploads"] = [
@@ -47,6 +48,7 @@ def parse_done(data: bytes) -> Summary | None:
             objects={o: number for o, (number, _) in outcomes.items()},
             bytes={o: size for o, (_, size) in outcomes.items()},
             proof={Proof(p): number_of(number) for p, number in raw["proof"].items()},
+            unkept=number_of(raw["unkept"]),
             left=number_of(raw["objects"]) - sum(number for number, _ in outcomes.values()),
         )
         uploads = tuple(

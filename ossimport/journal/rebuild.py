@@ -109,6 +109,7 @@ def _restore(journal: Journal, ledger: RebuildableLedger, job: str, place: Place
             objects=summary.totals.objects,
             bytes_=summary.totals.bytes,
             proof=summary.totals.proof,
+            unkept=summary.totals.unkept,
         )
         return
     stored = journal.stored(place)
@@ -122,6 +123,7 @@ def _restore(journal: Journal, ledger: RebuildableLedger, job: str, place: Place
             objects=stored.totals.objects,
             bytes_=stored.totals.bytes,
             proof=stored.totals.proof,
+            unkept=stored.totals.unkept,
         )
     else:
         _reopen(journal, ledger, job, stored)
@@ -143,6 +145,7 @@ def _reopen(journal: Journal, ledger: RebuildableLedger, job: str, stored: Store
         objects={o: number for o, number in totals.objects.items() if o is not Outcome.FAILED},
         bytes_={o: size for o, size in totals.bytes.items() if o is not Outcome.FAILED},
         proof=totals.proof,
+        unkept=totals.unkept,
     )
     journal.released(task_id)
     journal.requeued(task_id)

@@ -36,6 +36,7 @@ class Totals(NamedTuple):
     objects: Mapping[Outcome, int]
     bytes: Mapping[Outcome, int]
     proof: Mapping[Proof, int]
+    unkept: int  # copied objects that lost something on the way
     left: int  # objects without an outcome
 
 
@@ -93,7 +94,7 @@ class Replay:
             self.marks[index] = Mark.LEFT
             self.failures.pop(index, None)
         elif result is not None and result.outcome is not Outcome.EXCLUDED:
-            mark = mark_of(result.outcome, result.proof)
+            mark = mark_of(result.outcome, result.proof, is_less=bool(result.unkept))
             self._settle(index, mark, round(result.seconds * 1000))
             if result.outcome in (Outcome.FAILED, Outcome.VANISHED):
                 self.failures[index] = result
@@ -130,6 +131,7 @@ class Replay:
         objects: Counter[Outcome] = Counter()
         bytes_: Counter[Outcome] = Counter()
         proofs: Counter[Proof] = Counter()
+        unkept = 0
         for mark in Mark:
             number = self.marks.count(mark)
             if number and mark.outcome is not None:
@@ -137,4 +139,6 @@ class Replay:
                 bytes_[mark.outcome] += sizes[mark]
             if number and mark.proof is not None:
                 proofs[mark.proof] += number
-        return Totals(objects, bytes_, proofs, self.marks.count(Mark.LEFT))
+            if mark.is_less:
+                unkept += number
+        return Totals(objects, bytes_, proofs, unkept, self.marks.count(Mark.LEFT))

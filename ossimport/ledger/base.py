@@ -115,6 +115,7 @@ class Flush(NamedTuple):
     log: bytes
     log_size: int  # bytes of `log` when decompressed
     moving: int = 0  # bytes of unfinished large objects already at the destination
+    unkept: int = 0  # copied objects that lost something on the way, see `model.Mark`
 
 
 class EventKind:
@@ -171,6 +172,7 @@ class Snapshot:
     bytes_per_second: float = 0.0
     elapsed: float = 0.0  # seconds from the submit to the end, or to now
     seq: int = 0  # the last step's number, as `ScanState.seq`
+    unkept: int = 0  # copied objects that lost something on the way, see `model.Mark`
 
 
 class ConsoleLedger(Protocol):
@@ -273,6 +275,7 @@ class MasterLedger(Protocol):
         objects: Mapping[Outcome, int],
         bytes_: Mapping[Outcome, int],
         proof: Mapping[Proof, int],
+        unkept: int,
     ) -> None:
         """Rebuild from the journal: a planned task with what had become of it.
 

@@ -33,6 +33,7 @@ Fields of `oi:{job}`
     objects_per_s, bytes_per_s                                        as the master measured them
     listed, copied, skipped, failed, vanished, excluded               objects; with `_bytes`, bytes
     proof1 proof2 proof3                                              objects copied with this proof
+    unkept                                                            objects copied but for a part
     tasks_succeed, tasks_failed                                       tasks that ended so
 
 Fields of `oi:{job}:task:ID`

@@ -88,10 +88,11 @@ class MasterPart(Scripted):
         objects: Mapping[Outcome, int],
         bytes_: Mapping[Outcome, int],
         proof: Mapping[Proof, int],
+        unkept: int,
     ) -> None:
         at = JobKeys(name)
         keys = [at.job, at.pending, at.restored, at.task(task.task_id)]
-        counters: list[Argument] = [*packing.tally_fields(objects, bytes_, proof)]
+        counters: list[Argument] = [*packing.tally_fields(objects, bytes_, proof, unkept)]
         is_open = state not in (TaskState.SUCCEED, TaskState.FAILED)
         if not is_open:
             counters += [f"tasks_{state}", 1]

@@ -217,13 +217,14 @@ class MemoryLedger:
         objects: Mapping[Outcome, int],
         bytes_: Mapping[Outcome, int],
         proof: Mapping[Proof, int],
+        unkept: int,
     ) -> None:
         with self._record(name) as record:
             if record.seq > 0 or task.task_id in record.restored:
                 return
             record.restored.add(task.task_id)
             record.list_objects(task.objects, task.bytes)
-            record.count(objects, bytes_, proof)
+            record.count(objects, bytes_, proof, unkept)
             if state in (TaskState.SUCCEED, TaskState.FAILED):
                 record.ended_tasks[state] += 1
             else:
@@ -255,7 +256,7 @@ class MemoryLedger:
                 return
             record.ended.pop(task.task_id, None)
             record.enqueue(task, marks, task.bytes - bytes_, max(log, log_size), 1)
-            record.count({Outcome.FAILED: -objects}, {Outcome.FAILED: -bytes_}, {})
+            record.count({Outcome.FAILED: -objects}, {Outcome.FAILED: -bytes_}, {}, 0)
             record.ended_tasks[TaskState.FAILED] -= 1
 
     def rescan_failures(self, name: str) -> None:
@@ -341,7 +342,7 @@ class MemoryLedger:
                 raise contradiction(claim)
             task.flushes, task.marks, task.moving = flush.number, flush.marks, flush.moving
             task.marked_bytes += sum(flush.bytes_.values())
-            record.count(flush.objects, flush.bytes_, flush.proof)
+            record.count(flush.objects, flush.bytes_, flush.proof, flush.unkept)
             if flush.log_size:
                 record.tell(EventKind.LOG, claim.task_id, offset=task.log, log=flush.log)
                 task.log += flush.log_size

@@ -102,13 +102,17 @@ def job_from(name: str, fields: Fields) -> Job:
 
 
 def tally_fields(
-    objects: Mapping[Outcome, int], bytes_: Mapping[Outcome, int], proof: Mapping[Proof, int]
+    objects: Mapping[Outcome, int],
+    bytes_: Mapping[Outcome, int],
+    proof: Mapping[Proof, int],
+    unkept: int,
 ) -> list[str | int]:
     """What to add to the counters of a job: pairs of field and delta, flat."""
     pairs: list[tuple[str, int]] = [
         *objects.items(),
         *((f"{outcome}_bytes", count) for outcome, count in bytes_.items()),
         *((f"proof{level}", count) for level, count in proof.items()),
+        ("unkept", unkept),
     ]
     return [item for pair in pairs if pair[1] for item in pair]
 
@@ -172,6 +176,7 @@ def snapshot_from(
         bytes_per_second=float(fields.get("bytes_per_s", b"0")),
         elapsed=max(0, end_ms - job.created_ms) / 1000,
         seq=_number(fields, "seq"),
+        unkept=_number(fields, "unkept"),
     )
 
 

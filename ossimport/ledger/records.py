@@ -51,6 +51,7 @@ class JobRecord:
     objects: Counter[str] = field(default_factory=Counter)
     bytes_: Counter[str] = field(default_factory=Counter)
     proof: Counter[Proof] = field(default_factory=Counter)
+    unkept: int = 0
     ended_tasks: Counter[TaskState] = field(default_factory=Counter)
     tasks: dict[str, TaskRecord] = field(default_factory=dict)
     ended: dict[str, tuple[int, TaskState, int]] = field(default_factory=dict)  # fence, state, log
@@ -74,6 +75,7 @@ class JobRecord:
         objects: Mapping[Outcome, int],
         bytes_: Mapping[Outcome, int],
         proof: Mapping[Proof, int],
+        unkept: int,
     ) -> None:
         for outcome, number in objects.items():
             self.objects[outcome] += number
@@ -81,6 +83,7 @@ class JobRecord:
             self.bytes_[outcome] += number
         for level, number in proof.items():
             self.proof[level] += number
+        self.unkept += unkept
 
     def list_objects(self, objects: int, bytes_: int) -> None:
         self.objects[LISTED] += objects
@@ -137,6 +140,7 @@ class JobRecord:
             bytes_per_second=self.speed[1],
             elapsed=max(0, end_ms - self.job.created_ms) / 1000,
             seq=self.seq,
+            unkept=self.unkept,
         )
 
     def tell(self, kind: str, task_id: str, **more: Any) -> None:

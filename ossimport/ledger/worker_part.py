@@ -50,7 +50,7 @@ class WorkerPart(Scripted):
     def record(self, claim: Claim, flush: Flush) -> None:
         at = JobKeys(claim.job)
         keys = [at.job, at.running, at.task(claim.task_id), at.outbox]
-        counters = packing.tally_fields(flush.objects, flush.bytes_, flush.proof)
+        counters = packing.tally_fields(flush.objects, flush.bytes_, flush.proof, flush.unkept)
         args: list[Argument] = [
             *(claim.task_id, claim.fence, flush.number),
             *(flush.marks, count_marked(flush.marks)),

@@ -69,6 +69,9 @@ def totals(snapshot: Snapshot) -> list[str]:
         for row in rows
     ]
     lines.append(f"proof: {proof_words(snapshot)}")
+    if snapshot.unkept:
+        where = f"master/jobs/{job.name}/*_tasks/*/audit.log"
+        lines.append(f"metadata: {unkept_words(snapshot)}, see unkept= in {where}")
     if job.state is JobState.RUNNING:
         lines.append(
             f"speed: {human_bytes(snapshot.bytes_per_second)}/s, "
@@ -102,6 +105,11 @@ def proof_words(snapshot: Snapshot) -> str:
     return ", ".join(known) or "nothing was copied"
 
 
+def unkept_words(snapshot: Snapshot) -> str:
+    """How many of the copied objects lost something on the way."""
+    return f"{snapshot.unkept:,} copied without all that the source keeps beside the bytes"
+
+
 def stat_json(snapshots: Sequence[Snapshot]) -> dict[str, object]:
     """The same for programs. `tasks` counts every task once; `etaSeconds` is None when unknown."""
     return {"jobs": [_job_json(snapshot) for snapshot in snapshots]}
@@ -122,6 +130,7 @@ def _job_json(snapshot: Snapshot) -> dict[str, object]:
             level.value: snapshot.proof.get(level, 0)
             for level in (Proof.SOURCE, Proof.CRC64, Proof.SIZE)
         },
+        "unkept": {"objects": snapshot.unkept},
         "speed": {
             "objectsPerSecond": round(snapshot.objects_per_second, 3),
             "bytesPerSecond": round(snapshot.bytes_per_second, 3),

@@ -9,7 +9,7 @@ from ossimport.model import JobState
 from ossimport.naming import display
 from ossimport.report.cures import cure_for
 from ossimport.report.numbers import human_bytes, human_time, outcomes
-from ossimport.report.stat import proof_words
+from ossimport.report.stat import proof_words, unkept_words
 
 _SLOWEST = 3
 
@@ -33,6 +33,8 @@ def summary_text(snapshot: Snapshot, highlights: Highlights, tree: Path) -> str:
     if counts.copied.objects:
         lines.append(f"  proof:   of {counts.copied.objects:,} copied: {proof_words(snapshot)}")
         lines.append(f"  speed:   {_mean_speed(snapshot)}")
+    if snapshot.unkept:
+        lines.append(f"  metadata: {unkept_words(snapshot)}")
     if counts.vanished.objects:
         lines.append(
             f"  {counts.vanished.objects:,} vanished: gone from the source between scan and copy"
@@ -98,6 +100,8 @@ def _failures(highlights: Highlights) -> list[str]:
 def _logs(snapshot: Snapshot, tree: Path) -> list[str]:
     counts = snapshot.counts
     lines = [f"  logs: {tree}/*_tasks/*/audit.log has a line for every object"]
+    if snapshot.unkept:
+        lines.append("        unkept= in such a line names what could not be kept of the object")
     if counts.failed.objects:
         lines.append(f"        {tree}/failed_tasks/*/error.list names what failed")
     if counts.excluded.objects:

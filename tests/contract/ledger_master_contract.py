@@ -23,6 +23,7 @@ from tests.contract.ledger_material import (
     JOB,
     LEASE,
     LEFT,
+    LESS,
     SIZE,
     SKIPPED,
     UPLOAD,
@@ -257,7 +258,7 @@ class MasterContract:
         failure = ScanFailure("d/", "Timeout", "", Lane("d/"))
         scan = ScanState(7, {2: Lane("k"), 3: Lane("q", "r")}, False)
         found = step(7, excluded=4, excluded_bytes=9, failures=[failure])
-        marks = bytes([COPIED, LEFT, FAILED])
+        marks = bytes([LESS, LEFT, FAILED])
         some = {Outcome.COPIED: 1, Outcome.FAILED: 1}
         every = {Outcome.COPIED: 2, Outcome.FAILED: 1}
 
@@ -271,6 +272,7 @@ class MasterContract:
                 objects=had,
                 bytes_={outcome: count * SIZE for outcome, count in had.items()},
                 proof={Proof.CRC64: had.get(Outcome.COPIED, 0)},
+                unkept=min(had.get(Outcome.COPIED, 0), 2),
             )
 
         for attempt in range(3):
@@ -289,7 +291,7 @@ class MasterContract:
             "left": 4,
         }
         assert snapshot.counts.left.bytes == 40
-        assert snapshot.proof[Proof.CRC64] == 6
+        assert (snapshot.proof[Proof.CRC64], snapshot.unkept) == (6, 5)
         assert tasks(snapshot) == {
             TaskState.PENDING: 2,
             TaskState.SUCCEED: 1,
@@ -301,7 +303,8 @@ class MasterContract:
         assert (claim.marks, claim.flushes) == (marks, 0)
         assert (claim.claims, take(ledger, "T3").claims) == (2, 3)
         claim = take(ledger, "T3")
-        ledger.record(claim, flush(1, marks, [COPIED, COPIED, COPIED], "x"))
+        ledger.record(claim, flush(1, marks, [LESS, COPIED, COPIED], "x"))
+        assert ledger.snapshot(JOB.name).unkept == 5
         assert ledger.outbox(JOB.name, 9)[-1].offset == 11
         ledger.plan(JOB.name, step(8, planned(5)))
         ledger.rescan_failures(JOB.name)
@@ -330,5 +333,6 @@ class MasterContract:
             objects=had,
             bytes_={outcome: count * SIZE for outcome, count in had.items()},
             proof={},
+            unkept=0,
         )
         assert take(ledger, "T1").claims == claims

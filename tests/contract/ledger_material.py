@@ -27,6 +27,7 @@ LEASE = 60.0
 DOWN = 5.0
 JOB = Job("photos", 1_700_000_000_000, "fingerprint", b"\x00sealed\xff")
 LEFT, COPIED, SKIPPED, FAILED = Mark.LEFT, Mark.COPIED_CRC64, Mark.SKIPPED, Mark.FAILED
+LESS = Mark.COPIED_LESS_CRC64
 UPLOAD = Upload(
     key="caf\udce9.jpg",
     upload_id="U1",
@@ -42,6 +43,11 @@ def planned(number: int, objects: int = 3) -> PlannedTask:
 
 def step(seq: int, *tasks: PlannedTask, **more: object) -> PlanStep:
     return replace(PlanStep(seq, {}, tasks), **more)  # type: ignore[arg-type]  # fields of PlanStep
+
+
+def less(marks: Sequence[int]) -> int:
+    """How many of the marks say that something could not be kept."""
+    return sum(Mark(mark).is_less for mark in marks)
 
 
 def flush(
@@ -65,6 +71,7 @@ def flush(
         log=text.encode(),
         log_size=len(text),
         moving=moving,
+        unkept=less(after) - less(before),
     )
 
 

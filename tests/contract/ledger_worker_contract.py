@@ -23,6 +23,7 @@ from tests.contract.ledger_material import (
     JOB,
     LEASE,
     LEFT,
+    LESS,
     UPLOAD,
     carry_out,
     flush,
@@ -164,6 +165,20 @@ class WorkerContract:
         assert snapshot.counts.copied.bytes == 10
         assert snapshot.proof[Proof.CRC64] == 1
         assert [row[4:] for row in snapshot.running] == [(2, 3, 20, 30)]
+
+    def test_objects_that_lost_something_are_counted_once_and_taken_back(
+        self, ledger: Ledger
+    ) -> None:
+        ledger.plan(JOB.name, step(1, planned(1)))
+        claim = take(ledger, "T1")
+        first = flush(1, claim.marks, [LESS, LESS, COPIED])
+        for _ in range(2):
+            ledger.record(claim, first)
+        snapshot = ledger.snapshot(JOB.name)
+        assert (snapshot.unkept, snapshot.proof[Proof.CRC64]) == (2, 3)
+        ledger.record(claim, flush(2, first.marks, [LEFT, LESS, COPIED]))
+        assert ledger.snapshot(JOB.name).unkept == 1
+        assert take(ledger, "T1").marks == bytes([LEFT, LESS, COPIED])
 
     def test_a_flush_behind_a_lost_one_is_refused(self, ledger: Ledger) -> None:
         ledger.plan(JOB.name, step(1, planned(1)))

@@ -27,7 +27,7 @@ from ossimport.ledger.base import Claim, Held, Ledger, PlannedTask, PlanStep, Sc
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.ledger.redis import RedisLedger, open_ledger
 from ossimport.model import JobState, Lane, Mark, Outcome, TaskState
-from tests.contract.ledger_material import JOB, SIZE, flush, planned
+from tests.contract.ledger_material import JOB, SIZE, flush, less, planned
 from tests.servers.valkey import Valkey, valkey
 
 TWICE = st.booleans()
@@ -299,8 +299,8 @@ class InStep(RuleBasedStateMachine):
     def both_tell_the_same(self) -> None:
         memory, real = self.ledgers
         one, other = memory.snapshot(JOB.name), real.snapshot(JOB.name)
-        assert (one.job, one.counts, one.proof, one.tasks, one.seq) == (
-            *(other.job, other.counts, other.proof, other.tasks, other.seq),
+        assert (one.job, one.counts, one.proof, one.unkept, one.tasks, one.seq) == (
+            *(other.job, other.counts, other.proof, other.unkept, other.tasks, other.seq),
         )
         rows = [
             sorted(row._replace(fence=0) for row in snapshot.running) for snapshot in (one, other)
@@ -318,7 +318,9 @@ class InStep(RuleBasedStateMachine):
 
     @invariant()
     def the_sum_closes(self) -> None:
-        counts = self.ledgers[1].snapshot(JOB.name).counts
+        snapshot = self.ledgers[1].snapshot(JOB.name)
+        counts = snapshot.counts
+        assert snapshot.unkept == sum(less(task.marks) for task in self.tasks.values())
         left = sum(task.marks.count(Mark.LEFT) for task in self.tasks.values())
         assert counts.left.objects == left
         assert counts.left.bytes == left * SIZE

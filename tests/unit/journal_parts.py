@@ -52,17 +52,19 @@ def scan_failure(key: str) -> ScanFailure:
     return ScanFailure(key, "AccessDenied", "no\tway\n", Lane(f"{key}\udc80", "z"))
 
 
-def result(outcome: Outcome, seconds: float = 0.0) -> CopyResult:
+def result(outcome: Outcome, seconds: float = 0.0, unkept: tuple[str, ...] = ()) -> CopyResult:
     if outcome is Outcome.COPIED:
-        return CopyResult(outcome, 10, Proof.CRC64, 99, seconds=seconds)
+        return CopyResult(outcome, 10, Proof.CRC64, 99, seconds=seconds, unkept=unkept)
     if outcome is Outcome.SKIPPED:
         return CopyResult(outcome, 10)
     return CopyResult(outcome, 10, code="Timeout", message="no answer", request_id="5F")
 
 
-def log_text(task: Task, outcomes: Iterable[Outcome], first: int = 0) -> bytes:
+def log_text(
+    task: Task, outcomes: Iterable[Outcome], first: int = 0, unkept: tuple[str, ...] = ()
+) -> bytes:
     return "".join(
-        format_line(index, task.objects[index].key, result(outcome, index + 1), NOW)
+        format_line(index, task.objects[index].key, result(outcome, index + 1, unkept), NOW)
         for index, outcome in enumerate(outcomes, first)
     ).encode()
 

@@ -31,6 +31,7 @@ TEXTS = st.lists(
     max_size=4,
 ).map("".join)
 TOKENS = st.text(st.characters(exclude_categories=["Zs", "Zl", "Zp", "Cc", "Cs"]), max_size=20)
+NAMES = st.from_regex(r"[!#-+.-~]{1,20}", fullmatch=True)  # of headers: no blank, no comma
 NUMBERS = st.integers(0, 2**63)
 
 
@@ -48,6 +49,7 @@ def results(draw: st.DrawFn) -> CopyResult:
         request_id=draw(TOKENS) if code or message else "",
         attempts=draw(st.integers(1, 1000)),
         seconds=draw(st.integers(0, 10**7)) / 1000,
+        unkept=tuple(draw(st.lists(NAMES, max_size=3))),
     )
 
 
@@ -81,7 +83,7 @@ def test_the_fast_reader_agrees_with_the_full_one(
 ) -> None:
     plain = parse_plain(format_line(number, key, result, NOW).removesuffix("\n"))
     settled = result.outcome in (Outcome.COPIED, Outcome.SKIPPED)
-    if not settled or result.code or result.message:
+    if not settled or result.code or result.message or result.unkept:
         assert plain is None
     elif " message=" not in key:
         milliseconds = round(result.seconds * 1000)
@@ -93,6 +95,16 @@ def test_a_line_looks_like_the_originals_only_known_one() -> None:
     local = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(NOW))
     assert format_line(12, "photos/a.jpg", result, NOW) == (
         f"{local} Copied photos/a.jpg Detail:#12 size=4096 crc64=123 proof=2 ms=13 tries=1\n"
+    )
+
+
+def test_what_an_object_lost_is_named() -> None:
+    result = CopyResult(
+        Outcome.COPIED, 9, Proof.CRC64, unkept=("x-amz-tagging-count", "x-amz-meta-a.b")
+    )
+    assert format_line(3, "b", result, NOW).endswith(
+        " Copied b Detail:#3 size=9 proof=2 ms=0 tries=1 "
+        "unkept=x-amz-tagging-count,x-amz-meta-a.b\n"
     )
 
 

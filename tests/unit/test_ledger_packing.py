@@ -62,9 +62,10 @@ def test_a_job_survives(job: Job) -> None:
 
 def test_counters_that_do_not_change_are_not_sent() -> None:
     flat = packing.tally_fields(
-        {Outcome.COPIED: 2, Outcome.FAILED: 0}, {Outcome.COPIED: -5}, {Proof.SOURCE: 1}
+        {Outcome.COPIED: 2, Outcome.FAILED: 0}, {Outcome.COPIED: -5}, {Proof.SOURCE: 1}, 0
     )
     assert flat == ["copied", 2, "copied_bytes", -5, "proof3", 1]
+    assert packing.tally_fields({}, {}, {}, -1) == ["unkept", -1]
 
 
 @given(marks=st.lists(st.sampled_from(Mark)))

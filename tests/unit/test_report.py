@@ -162,6 +162,7 @@ def test_stat_for_programs_has_the_promised_shape() -> None:
                     "left": 4_058_800_000,
                 },
                 "proof": {"3": 199, "2": 1000, "1": 1},
+                "unkept": {"objects": 0},
                 "speed": {"objectsPerSecond": 120.5, "bytesPerSecond": 82_300_000.0},
                 "etaSeconds": 49.317,
                 "elapsedSeconds": 61.25,
@@ -304,6 +305,20 @@ def test_the_summary_of_a_success() -> None:
         "  logs: master/jobs/local_test/*_tasks/*/audit.log has a line for every object\n"
         "  next: nothing; every object listed is accounted for"
     )
+
+
+def test_what_could_not_be_kept_is_told_with_where_to_look() -> None:
+    lost = replace(RUNNING, unkept=1_200)
+    words = "metadata: 1,200 copied without all that the source keeps beside the bytes"
+    where = "see unkept= in master/jobs/local_test/*_tasks/*/audit.log"
+    assert f"\n{words}, {where}\n" in stat_text([lost])
+    text = summary_text(lost, Highlights(), TREE)
+    assert f"\n  {words}\n" in text
+    assert "audit.log has a line for every object\n        unkept= in such a line" in text
+    (job,) = json.loads(json.dumps(stat_json([lost])))["jobs"]
+    assert job["unkept"] == {"objects": 1_200}
+    for other in (stat_text([RUNNING]), summary_text(RUNNING, Highlights(), TREE)):
+        assert "unkept" not in other
 
 
 def test_the_summary_of_a_failure_groups_names_and_cures() -> None:
