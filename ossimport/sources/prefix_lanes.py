@@ -19,6 +19,7 @@ from ossimport.naming import display
 from ossimport.sources.name_order import NameOrder, certain_cuts, possibly_last
 
 _LOOKS = 20  # pages of a level that one split may cost
+_WORTH = 4  # pages of small directories that must lie ahead on one page of their level
 _BARREN = 4  # pages without a directory after which a split looks no further on their level
 
 
@@ -52,6 +53,7 @@ class PrefixLanes:
         self.fetch = fetch
         self.depth = depth
         self.order = NameOrder()
+        self.full = 1  # keys on the fullest page so far: what one request may bring
 
     def scan(self, lane: Lane) -> "PrefixScan":
         return PrefixScan(self, lane)
@@ -70,6 +72,9 @@ class PrefixScan:
         self._end = _place(lane.until) if lane.until else None
         self._is_at_end = False  # what is not at the end is behind it from now on
         self._here: str | None = None
+        self._page: list[Scanned] = []  # that `_here` is on, or was before it
+        self._goes_on = False  # there is a page behind it in the same listing
+        self._is_all = False  # that listing is of all that this lane has
         self._levels: list[_Level] = []  # what has been seen of the levels on the way to `_here`
 
     @property
@@ -97,12 +102,12 @@ class PrefixScan:
     def split(self) -> Lane | None:
         """Give away the later part of the highest level that has directories left."""
         here = self._here
-        if here is None:
+        if here is None or (self._is_all and not self._goes_on):
             return None
         while not here.startswith(self._levels[-1].prefix):
             self._levels.pop()
         for number, level in enumerate(self._levels, start=1):
-            cut = level.cut(here, self._end)
+            cut = level.cut(here, self._end, self._folders_of_a_page(level))
             if cut is not None:
                 place, marker = cut
                 levels = [*_where(self._levels[: number - 1]), (level.prefix, marker)]
@@ -111,9 +116,20 @@ class PrefixScan:
                 self._is_at_end = place.is_at(here)
                 return given
             inside = level.folder_of(here)
-            if number == len(self._levels) and 0 < inside.count("/") < self._lanes.depth:
+            is_deepest = number == len(self._levels)
+            if is_deepest and self._goes_on and self._is_worth(inside):
                 self._levels.append(_Level(self._lanes, inside, ""))
         return None
+
+    def _is_worth(self, folder: str) -> bool:
+        """Whether a folder may be cut, and goes on behind this page."""
+        is_cut = 0 < folder.count("/") < self._lanes.depth
+        return is_cut and self._page[-1].info.key.startswith(folder)
+
+    def _folders_of_a_page(self, level: "_Level") -> float:
+        """How many folders of a level fill one page, if they all are like those of this one."""
+        folders = {level.folder_of(found.info.key) for found in self._page}
+        return len(folders) * self._lanes.full / max(len(self._page), 1)
 
     def _look_from(self, places: list[tuple[str, str]]) -> None:
         self._levels = [_Level(self._lanes, *place) for place in places]
@@ -148,7 +164,9 @@ class PrefixScan:
         """Walk all keys that begin with `group`, from a page on, behind the key `last`."""
         for at, page in _pages(self._lanes, group, False, marker):
             head = _cursor("", levels, group, at) if levels else _cursor("", at)
-            objects = page.objects
+            objects = self._page = page.objects
+            self._goes_on, self._is_all = bool(page.marker), not levels
+            self._lanes.full = max(self._lanes.full, len(objects))
             if last is not None:
                 keys = [found.info.key for found in objects]
                 objects = objects[self._lanes.order.number_before(keys, last) :]
@@ -225,10 +243,11 @@ class _Level:
             return name  # or it may go on on the next page, behind what is walked after it
         return group
 
-    def cut(self, here: str, end: Place | None) -> tuple[Place, str] | None:
+    def cut(self, here: str, end: Place | None, least: float) -> tuple[Place, str] | None:
         """Cut between the directories that lie behind the key `here` and before `end`.
 
-        Returns a place and the marker of its page.
+        Returns a place and the marker of its page; None if there is nothing to cut, or if one page
+        takes `least` directories, which then are too small to be worth it.
         """
         folder = self.folder_of(here)
         first = self._look_behind(folder or here)
@@ -237,15 +256,19 @@ class _Level:
         while end is not None and stop > first and self._order.is_behind(names[stop - 1], end.name):
             stop -= 1
         ahead = [index for index in range(first, stop) if names[index] not in self.objects]
-        if not ahead[0 if folder else 1 :]:
+        if not ahead[0 if folder else 1 :] or (least > 1 and len(ahead) < _WORTH * least):
             return None
-        wanted = ahead[len(ahead) // 2]
-        if self._has_more and stop == len(names):
-            wanted = stop
+        is_last = not self._has_more or stop < len(names)
+        low, high = (first + stop) // 2, stop
+        if is_last:
+            low, high = ahead[len(ahead) // 4], ahead[len(ahead) * 3 // 4]
+        low = max(low, first if folder else ahead[0] + 1)
         is_certain = certain_cuts(names)
-        for cut in range(wanted, first, -1):
-            if is_certain[cut]:
-                return self._place(cut), self.marker
+        cuts = [cut for cut in range(max(low, first + 1), high + 1) if is_certain[cut]]
+        if cuts:
+            # Where names differ early: then large groups begin there.
+            best = min(cuts, key=lambda cut: len(commonprefix(names[cut - 1 : cut + 1])))
+            return self._place(best), self.marker
         if first and is_certain[first] and names[first - 1] == folder:
             return self._place(first), self.marker
         if not first and self._before and self._before[0].is_at(here):
