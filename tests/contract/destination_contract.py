@@ -8,7 +8,8 @@ import pytest
 
 from ossimport.crc64 import crc64, crc64_combine
 from ossimport.dest.base import Destination, StoredPart
-from ossimport.errors import Permanent
+from ossimport.errors import Permanent, StorageError
+from ossimport.model import Origin
 
 PART = 100 * 1024  # the smallest that OSS accepts but for the last
 PLAIN = {"Content-Type": "text/plain"}
@@ -48,6 +49,13 @@ class Subject(NamedTuple):
     dest: Destination
     read: Callable[[str], tuple[bytes, dict[str, str]]]  # key -> body, headers in lower case
     prefix: str
+    bucket: str  # its name, to copy from
+
+    async def origin(self, name: str, body: bytes, headers: dict[str, str]) -> Origin:
+        """Put an object to copy."""
+        key = name if len(name.encode()) > 500 else self.prefix + name
+        stored = await self.dest.put(key, body, headers)
+        return Origin(self.bucket, key, stored.etag, crc64(body), headers)
 
 
 async def start(dest: Destination, key: str, *bodies: bytes) -> tuple[str, dict[int, str]]:
@@ -143,9 +151,12 @@ class DestinationContract:
         self, subject: Subject, key: str
     ) -> None:
         dest = subject.dest
+        origin = await subject.origin("origin", b"x", PLAIN)
         before = await dest.list("", "", 2000)
         for call in (
             dest.put(key, b"x", PLAIN),
+            dest.copy_from(key, origin, {}),
+            dest.copy_part_from(key, "id", 1, origin, range(1)),
             dest.stat(key),
             dest.start_upload(key, PLAIN),
             dest.upload_part(key, "id", 1, b"x"),
@@ -157,6 +168,120 @@ class DestinationContract:
             assert (error.code, error.key) == ("InvalidKey", key)
             assert "cure" in str(error).lower()
         assert await dest.list("", "", 2000) == before
+
+    # Copies inside the service
+
+    @pytest.mark.parametrize("body", [b"", b"123456789"])
+    async def test_a_copy_has_all_that_the_origin_has(self, subject: Subject, body: bytes) -> None:
+        headers = {
+            "Content-Type": "text/x-odd",
+            "Cache-Control": "no-cache",
+            "x-oss-meta-name": "100% \u4e2d\u6587",
+        }
+        origin = await subject.origin("origin", body, headers)
+        key = subject.prefix + "copy"
+        stored = await subject.dest.copy_from(key, origin, {})
+        assert (stored.etag, stored.crc64) == (origin.etag, crc64(body))
+        assert stored.request_id
+        info = await subject.dest.stat(key)
+        assert info is not None
+        assert (info.size, info.crc64) == (len(body), crc64(body))
+        names = [name.lower() for name in headers]
+        (copied, kept), (_, wanted) = subject.read(key), subject.read(origin.key)
+        assert copied == body
+        assert [kept[name] for name in names] == [wanted[name] for name in names]
+
+    async def test_a_copy_has_the_headers_that_are_asked_for(self, subject: Subject) -> None:
+        origin = await subject.origin("origin", b"body", {"x-oss-meta-a": "b"})
+        key, name = subject.prefix + "copy", "x-oss-server-side-encryption"
+        await subject.dest.copy_from(key, origin, {name: "AES256"})
+        assert name not in subject.read(origin.key)[1]
+        assert subject.read(key)[1][name] == "AES256"
+        assert subject.read(key)[1]["x-oss-meta-a"] == "b"
+
+    async def test_a_copy_stays_when_its_origin_goes(self, subject: Subject) -> None:
+        origin = await subject.origin("origin", b"before", PLAIN)
+        key = subject.prefix + "copy"
+        await subject.dest.put(key, b"replaced", PLAIN)
+        await subject.dest.copy_from(key, origin, {})
+        await subject.dest.put(origin.key, b"after", PLAIN)
+        assert subject.read(key)[0] == b"before"
+
+    @pytest.mark.parametrize("name", ODD_KEYS, ids=ascii)
+    async def test_an_odd_key_is_copied_from_and_to(self, subject: Subject, name: str) -> None:
+        origin = await subject.origin(name, b"odd", PLAIN)
+        await subject.dest.copy_from(subject.prefix + "copy", origin, {})
+        assert subject.read(subject.prefix + "copy")[0] == b"odd"
+        plain = await subject.origin("plain", b"plain", PLAIN)
+        await subject.dest.copy_from(origin.key, plain, {})
+        assert subject.read(origin.key)[0] == b"plain"
+
+    async def test_only_the_version_that_was_meant_is_copied(self, subject: Subject) -> None:
+        dest, key = subject.dest, subject.prefix + "copy"
+        origin = await subject.origin("origin", b"first", PLAIN)
+        upload_id = await dest.start_upload(key, PLAIN)
+        second = await subject.origin("origin", b"other", PLAIN)
+        gone = origin._replace(key=subject.prefix + "gone")
+        for wrong, code in ((origin, "SourceChanged"), (gone, "NotFound")):
+            for call in (
+                dest.copy_from(key, wrong, {}),
+                dest.copy_part_from(key, upload_id, 1, wrong, range(5)),
+            ):
+                error = await refusal(call)
+                assert (error.code, error.key) == (code, key)
+        assert await dest.stat(key) is None
+        assert await dest.list_parts(key, upload_id) == {}
+        await dest.copy_from(key, second, {})
+        assert subject.read(key)[0] == b"other"
+        await dest.abort_upload(key, upload_id)
+
+    async def test_a_bucket_that_is_not_there_is_no_reason_to_vanish(
+        self, subject: Subject
+    ) -> None:
+        origin = await subject.origin("origin", b"body", PLAIN)
+        with pytest.raises(StorageError) as caught:
+            await subject.dest.copy_from(
+                subject.prefix + "copy", origin._replace(bucket="not-there"), {}
+            )
+        assert caught.value.code == "NoSuchBucket"
+
+    async def test_parts_are_copied_and_sent_into_one_object(self, subject: Subject) -> None:
+        dest, key = subject.dest, subject.prefix + "upload"
+        body = bytes(range(256)) * 1024
+        origin = await subject.origin("origin", body, {"x-oss-meta-a": "of the origin"})
+        upload_id = await dest.start_upload(key, {"x-oss-meta-a": "its own"})
+        span = range(100, 100 + PART)
+        first = await dest.copy_part_from(key, upload_id, 1, origin, span)
+        second = await dest.upload_part(key, upload_id, 2, b"y" * PART)
+        last = await dest.copy_part_from(key, upload_id, 3, origin, range(len(body) - 7, len(body)))
+        assert (first.size, last.size) == (PART, 7)
+        assert first.crc64 in {None, crc64(body[100 : 100 + PART])}
+        assert last.crc64 in {None, crc64(body[-7:])}
+        held = await dest.list_parts(key, upload_id)
+        assert [(p.etag, p.size) for p in held.values()] == [
+            (p.etag, p.size) for p in (first, second, last)
+        ]
+        etags = {1: first.etag, 2: second.etag, 3: last.etag}
+        stored = await dest.finish_upload(key, upload_id, etags)
+        whole = body[100 : 100 + PART] + b"y" * PART + body[-7:]
+        assert stored.crc64 == crc64(whole)
+        copied, kept = subject.read(key)
+        assert (copied, kept["x-oss-meta-a"]) == (whole, "its own")
+
+    @pytest.mark.parametrize("number", [0, 10_001])
+    async def test_numbers_of_copied_parts_have_limits(self, subject: Subject, number: int) -> None:
+        key = subject.prefix + "upload"
+        origin = await subject.origin("origin", b"body", PLAIN)
+        upload_id, _ = await start(subject.dest, key)
+        error = await refusal(subject.dest.copy_part_from(key, upload_id, number, origin, range(4)))
+        assert error.code == "InvalidArgument"
+
+    async def test_a_part_is_copied_into_an_upload_that_is_there(self, subject: Subject) -> None:
+        origin = await subject.origin("origin", b"body", PLAIN)
+        error = await refusal(
+            subject.dest.copy_part_from(subject.prefix + "up", "0004B9", 1, origin, range(4))
+        )
+        assert error.code == "NoSuchUpload"
 
     # Listing
 
@@ -412,6 +537,7 @@ class DestinationContract:
         limits = subject.dest.limits
         assert limits.min_part_size == PART
         assert limits.max_part_size == limits.max_put_size == 5 * 2**30
+        assert limits.max_copy_size == 2**30
         assert (limits.max_parts, limits.max_key_bytes) == (10_000, 1023)
         assert limits.max_object_size == limits.max_parts * limits.max_part_size
 

@@ -4,6 +4,7 @@ import pytest
 
 from ossimport.dest.base import OSS_LIMITS
 from ossimport.dest.memory import MemoryDestination
+from ossimport.model import Origin
 from tests.contract.destination_contract import PLAIN, DestinationContract, Subject, refusal
 
 
@@ -17,12 +18,15 @@ class TestMemoryDestination(DestinationContract):
         def read(key: str) -> tuple[bytes, dict[str, str]]:
             return dest.objects[key].body, dest.objects[key].headers
 
-        return Subject(dest, read, "here/")
+        return Subject(dest, read, "here/", "memory")
 
 
 async def test_limits_can_be_smaller_than_those_of_oss() -> None:
-    limits = OSS_LIMITS._replace(max_put_size=3, max_part_size=4, max_parts=2)
+    limits = OSS_LIMITS._replace(max_put_size=3, max_part_size=4, max_parts=2, max_copy_size=2)
     dest = MemoryDestination(limits=limits)
+    stored = await dest.put("origin", b"123", PLAIN)
+    origin = Origin("memory", "origin", stored.etag, 0, {})
+    assert (await refusal(dest.copy_from("key", origin, {}))).code == "EntityTooLarge"
     assert (await refusal(dest.put("key", b"1234", PLAIN))).code == "EntityTooLarge"
     upload_id = await dest.start_upload("key", PLAIN)
     await dest.upload_part("key", upload_id, 2, b"1234")

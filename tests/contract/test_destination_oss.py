@@ -14,6 +14,7 @@ from oss2.credentials import StaticCredentialsProvider
 
 from ossimport.dest.oss import OssDestination
 from ossimport.errors import Fatal, StorageError, Transient
+from ossimport.model import Origin
 from ossimport.transport import Endpoint, Transport
 from tests.contract.destination_contract import PLAIN, DestinationContract, Subject, start
 from tests.servers.sandbox import RunningSandbox, run_sandbox
@@ -77,16 +78,19 @@ class TestOssDestination(DestinationContract):
             found = bucket.get_object(key)
             return found.read(), {name.lower(): value for name, value in found.headers.items()}
 
-        return Subject(dest, read, f"test-{next(_numbers)}/")
+        return Subject(dest, read, f"test-{next(_numbers)}/", bucket.bucket_name)
 
 
 async def every_error(dest: OssDestination) -> dict[str, StorageError]:
     """The error of each operation, all of which must fail."""
+    origin = Origin("sandbox", "origin", "etag", 0, {})
     calls = {
         "check": dest.check(),
         "list": dest.list("", ""),
         "stat": dest.stat("key"),
         "put": dest.put("key", b"body", PLAIN),
+        "copy_from": dest.copy_from("key", origin, {}),
+        "copy_part_from": dest.copy_part_from("key", "0004B9", 1, origin, range(1)),
         "start_upload": dest.start_upload("key", PLAIN),
         "upload_part": dest.upload_part("key", "0004B9", 1, b"body"),
         "list_parts": dest.list_parts("key", "0004B9"),
@@ -145,6 +149,16 @@ async def test_an_upload_can_be_gone_on_with_by_another_process(
     assert info is not None
     assert info.crc64 == stored.crc64
     await again.close()
+
+
+async def test_a_copy_leaves_tags_behind_as_every_other_way_does(
+    bucket: Any, dest: OssDestination
+) -> None:
+    put = bucket.put_object("tagged", b"body", {"x-oss-tagging": "a=b", "x-oss-meta-a": "b"})
+    await dest.copy_from("copy", Origin("sandbox", "tagged", put.etag, put.crc, {}), {})
+    assert "x-oss-tagging-count" in bucket.head_object("tagged").headers
+    assert "x-oss-tagging-count" not in bucket.head_object("copy").headers
+    assert bucket.head_object("copy").headers["x-oss-meta-a"] == "b"
 
 
 async def test_a_check_leaves_no_upload_behind(bucket: Any, dest: OssDestination) -> None:
