@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from ossimport.dest.oss import OssDestination
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
+from ossimport.model import Origin
 from ossimport.transport import Endpoint, Transport
 from tests.servers.raw_http import Peer, RawServer
 
@@ -314,6 +315,87 @@ async def test_oss2_logs_no_token(caplog: pytest.LogCaptureFixture) -> None:
         assert isinstance(await failure(end, start_upload), Permanent)
     assert TOKEN in heads[0]
     assert TOKEN not in caplog.text
+
+
+ORIGIN = Origin("from", "a/\u4e2d +%", "SOURCE-2", 7, {"x-oss-meta-a": "b"})
+
+
+async def copy(dest: OssDestination) -> object:
+    return await dest.copy_from("key", ORIGIN, {"X-Oss-Server-Side-Encryption": "AES256"})
+
+
+async def copy_part(dest: OssDestination) -> object:
+    return await dest.copy_part_from("key", "id", 3, ORIGIN, range(100, 300))
+
+
+both_copies = pytest.mark.parametrize("call", [copy, copy_part])
+
+
+def copied(etag: str, *headers: str) -> bytes:
+    return answer("200 OK", f"<Result><ETag>{etag}</ETag></Result>".encode(), *headers)
+
+
+async def test_a_copy_names_the_version_that_it_is_to_be_of() -> None:
+    with answering(copied('"E"', "x-oss-request-id: R", "x-oss-hash-crc64ecma: 7")) as (end, heads):
+        assert await run(end, copy) == ("E", 7, "R")
+        assert await run(end, copy_part) == ("E", 7, 200)
+    whole, part = (head.lower() for head in heads)
+    assert heads[0].startswith("PUT /bucket/key HTTP/1.1\r\n")
+    assert heads[1].startswith("PUT /bucket/key?partNumber=3&uploadId=id HTTP/1.1\r\n")
+    for head in (whole, part):
+        assert "\r\nx-oss-copy-source: /from/a%2f%e4%b8%ad%20%2b%25\r\n" in head
+        assert "\r\nx-oss-copy-source-if-match: source-2\r\n" in head
+        assert "\r\ncontent-length: 0" in head
+        assert "x-oss-meta-a" not in head, "OSS has it"
+    assert "\r\nx-oss-server-side-encryption: aes256\r\n" in whole
+    assert "\r\nx-oss-tagging-directive: replace\r\n" in whole
+    assert "\r\nx-oss-copy-source-range: bytes=100-299\r\n" in part
+
+
+@both_copies
+@pytest.mark.parametrize(
+    "reply",
+    [copied('"E"'), copied("&quot;E&quot;"), copied("E"), answer("200 OK", b"", 'ETag: "E"')],
+)
+async def test_the_etag_of_a_copy_is_found_wherever_it_is(call: Call, reply: bytes) -> None:
+    with answering(reply) as (end, _):
+        result = await run(end, call)
+    assert isinstance(result, tuple)
+    assert result[:2] == ("E", None)
+
+
+@both_copies
+@pytest.mark.parametrize("body", [b"", b"<html/>", b"<Error><Code>InternalError</Code></Error>"])
+async def test_an_answer_that_names_no_copy_is_none(call: Call, body: bytes) -> None:
+    with answering(answer("200 OK", body)) as (end, _):
+        error = await failure(end, call)
+    assert isinstance(error, Transient)
+    assert (error.code, error.key) == ("BadResponse", "key")
+
+
+@both_copies
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "meant"),
+    [
+        ("412 No", "PreconditionFailed", Permanent, "SourceChanged"),
+        ("412 No", "", Permanent, "SourceChanged"),
+        ("404 No", "NoSuchKey", Permanent, "NotFound"),
+        ("404 No", "NoSuchBucket", Fatal, "NoSuchBucket"),
+        ("403 No", "AccessDenied", Permanent, "AccessDenied"),
+        ("400 No", "EntityTooLarge", Permanent, "EntityTooLarge"),
+        ("501 No", "NotImplemented", Permanent, "NotImplemented"),
+        ("503 No", "ServiceUnavailable", Transient, "ServiceUnavailable"),
+    ],
+)
+async def test_a_refused_copy_is_told(
+    call: Call, status: str, code: str, kind: type, meant: str
+) -> None:
+    body = f"<Error><Code>{code}</Code></Error>".encode()
+    with answering(answer(status, body, "x-oss-request-id: R")) as (end, heads):
+        error = await failure(end, call)
+    assert type(error) is kind
+    assert (error.code, error.key, error.request_id) == (meant, "key", "R")
+    assert len(heads) == 1
 
 
 def own_authority(directory: Path) -> tuple[ssl.SSLContext, Path]:

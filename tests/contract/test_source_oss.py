@@ -18,7 +18,7 @@ from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.model import Lane, Verdict
 from ossimport.oss.bucket import Access, OssBucket
 from ossimport.oss.refusals import SOURCE
-from ossimport.sources.base import Checksum, Source
+from ossimport.sources.base import Checksum, Origins, Source
 from ossimport.sources.oss import OssSource
 from ossimport.transport import Endpoint, Transport
 from tests.contract.source_contract import SourceContract, World
@@ -181,6 +181,55 @@ async def test_a_link_is_copied_as_what_it_leads_to(world: OssWorld) -> None:
     with pytest.raises(Permanent, match="target is gone") as caught:
         await source.read(info, 0, info.size)
     assert caught.value.code == "SymlinkTargetNotExist"
+    await source.close()
+
+
+async def test_the_service_may_copy_what_it_has_as_it_is(world: OssWorld) -> None:
+    headers = {"Content-Type": "text/x-odd", "x-oss-meta-a": "b"}
+    world.bucket.put_object(f"{world.prefix}whole", b"body", headers)
+    upload_id = world.bucket.init_multipart_upload(f"{world.prefix}parts", headers).upload_id
+    part = world.bucket.upload_part(f"{world.prefix}parts", upload_id, 1, b"in parts")
+    parts = [oss2.models.PartInfo(1, part.etag)]
+    world.bucket.complete_multipart_upload(f"{world.prefix}parts", upload_id, parts)
+    world.put("empty", b"", 0)
+    source = world.open()
+    assert isinstance(source, Origins)
+    infos = {entry.info.key: entry.info for entry in source.scan(Lane())}
+    for key, body in (("whole", b"body"), ("parts", b"in parts"), ("empty", b"")):
+        origin = await source.origin(infos[key])
+        assert origin is not None
+        assert origin[:3] == (world.service.bucket, world.prefix + key, infos[key].etag)
+        assert origin.crc64 == crc64(body)
+        assert origin.headers == headers or key == "empty"
+    await source.close()
+
+
+async def test_the_service_would_make_something_else_of_these(world: OssWorld) -> None:
+    world.put("target", b"", 0)
+    world.bucket.put_symlink(f"{world.prefix}target", f"{world.prefix}link")
+    world.bucket.append_object(f"{world.prefix}log", 0, b"line")
+    source = world.open()
+    assert isinstance(source, Origins)
+    for key in ("link", "log"):
+        assert await source.origin(await source.stat(key)) is None
+    untagged = (await source.stat("target"))._replace(etag="")
+    assert await source.origin(untagged) is None, "no version could be meant"
+    await source.close()
+
+
+async def test_only_the_version_that_was_listed_may_be_copied(world: OssWorld) -> None:
+    world.put("key", b"first", 0)
+    source = world.open()
+    assert isinstance(source, Origins)
+    (entry,) = source.scan(Lane())
+    world.put("key", b"other", 0)
+    with pytest.raises(Permanent) as caught:
+        await source.origin(entry.info)
+    assert caught.value.code == "SourceChanged"
+    world.remove("key")
+    with pytest.raises(Permanent) as caught:
+        await source.origin(entry.info)
+    assert caught.value.code == "NotFound"
     await source.close()
 
 

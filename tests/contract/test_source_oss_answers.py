@@ -103,6 +103,35 @@ async def read_failure(endpoint: Endpoint, offset: int = 0, length: int = 10) ->
     return fault
 
 
+# -- copies inside the service
+
+
+@pytest.mark.parametrize(
+    ("headers", "may"),
+    [
+        (["x-oss-object-type: Normal", "x-oss-hash-crc64ecma: 7"], True),
+        (["x-oss-object-type: Normal"], False),  # nothing would be proved
+        (["x-oss-object-type: Normal", "x-oss-hash-crc64ecma: none"], False),
+        (["x-oss-hash-crc64ecma: 7"], False),
+        (["x-oss-object-type: Symlink", "x-oss-hash-crc64ecma: 7"], False),
+    ],
+)
+async def test_only_what_states_all_that_is_needed_may_be_copied(
+    headers: list[str], may: bool
+) -> None:
+    head = answer("200 OK", b"", 'ETag: "E"', *headers).replace(b"Length: 0", b"Length: 10")
+    transport = Transport(idle_timeout=0.2)
+    with answering(head) as (server, heads):
+        source = OssSource(access(server.endpoint), "a/", transport)
+        origin = await source.origin(INFO)
+        await source.close()
+    await transport.close()
+    assert (origin is not None) == may
+    assert origin is None or origin[:5] == ("bucket", "a/key", "E", 7, {})
+    assert heads[0].startswith("HEAD /bucket/a/key HTTP/1.1\r\n")
+    assert '\r\nif-match: "E"\r\n' in heads[0]
+
+
 # -- listings
 
 
