@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from ossimport.errors import Fatal, Transient
 from ossimport.model import Lane, ObjectInfo, Scanned
+from ossimport.sources import prefix_lanes
+from ossimport.sources.name_order import NameOrder
 from ossimport.sources.prefix_lanes import MarkedPage, PrefixLanes, PrefixScan
 
 ORDERS: dict[str, Callable[[str], Any]] = {
@@ -120,7 +122,10 @@ AMBIGUOUS = ["", "/", "0/", "a", "a-", "a-/", "a.", "a/", "b", "-", "a.b/c", "a/
 AMBIGUOUS += ["\ufb01", "\ufb01/", "\ufb01\ufb01", "\ufb01\U0001f600", "\U0001f600", "\U0001f600/"]
 
 
-def test_names_on_whose_order_stores_differ_are_walked_once_all_the_same() -> None:
+def test_names_on_whose_order_stores_differ_are_walked_once_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prefix_lanes, "_WORTH", 0)
     choice = random.Random(1)
     for _ in range(12_000):
         keys = choice.sample(AMBIGUOUS, choice.randrange(2, 7))
@@ -204,6 +209,21 @@ def requests_of(store: Store, threads: int) -> tuple[int, list[int]]:
 def test_a_scan_alone_asks_for_each_page_once() -> None:
     store = Store([f"{n:03d}/x" for n in range(90)], page_size=10)
     assert requests_of(store, 1) == (9, [90])
+
+
+def test_a_small_bucket_costs_no_request_more() -> None:
+    for size in range(4):
+        store = Store([f"{n}/x" for n in range(size)], page_size=3)
+        assert requests_of(store, 4) == (1, [size])
+
+
+def test_in_doubt_a_key_is_listed_again_rather_than_left_out() -> None:
+    order = NameOrder()
+    assert order.number_before(["a.txt", "b"], "a.txt") == 1
+    assert order.number_before(["a", "a.txt", "b"], "a/gone") == 1  # or a.txt comes behind it
+    assert not order.is_behind("a.txt", "a/gone")
+    order.hold([], ["a/x", "a.txt"])
+    assert order.is_behind("a.txt", "a/gone")
 
 
 def test_tiny_directories_are_not_worth_it() -> None:
