@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
-from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from ossimport.budget import Budget
@@ -21,7 +20,7 @@ from ossimport.sources.base import Checksum, Payload, Source
 T = TypeVar("T")
 SaveUpload = Callable[[Upload | None], Awaitable[None]]
 
-ENCRYPTED = MappingProxyType({"x-oss-server-side-encryption": "AES256"})
+MTIME = "x-oss-meta-mtime"  # when the source was changed; rclone and ossfs write the same
 
 # A body above this is hashed in a thread: the event loop would stall for longer
 # than a hop to a thread costs.
@@ -88,6 +87,7 @@ class Copying:
         code: str = "",
         message: str = "",
         request_id: str = "",
+        unkept: tuple[str, ...] = (),
     ) -> CopyResult:
         """How the copy of the present version ended, now."""
         return CopyResult(
@@ -100,17 +100,30 @@ class Copying:
             request_id,
             1 + self.retries,
             time.monotonic() - self.began,
+            unkept,
         )
 
 
-def headers_for(policy: CopyPolicy, key: str, payload: Payload) -> dict[str, str]:
+def headers_for(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> dict[str, str]:
     """What the object is stored with."""
     headers = dict(payload.headers)
     if "Content-Type" not in headers:
-        headers["Content-Type"] = content_type(key)
+        headers["Content-Type"] = content_type(info.key)
+    mtime_ns = info.mtime_ns or payload.mtime_ns
+    if mtime_ns and MTIME not in headers:
+        headers[MTIME] = seconds_text(mtime_ns)
     if policy.encrypt:
-        headers |= ENCRYPTED
+        headers["x-oss-server-side-encryption"] = "AES256"
     return headers
+
+
+def seconds_text(ns: int) -> str:
+    """Nanoseconds as seconds, with a decimal fraction only where there is one."""
+    if ns < 0:
+        return f"-{seconds_text(-ns)}"
+    digits = str(ns).zfill(10)
+    seconds, fraction = digits[:-9], digits[-9:].rstrip("0")
+    return f"{seconds}.{fraction}" if fraction else seconds
 
 
 async def hash_body(body: Body) -> int:

@@ -174,14 +174,16 @@ class CopyEngine:
         finally:
             self.ends.budget.give(size)
         proof = proof_of(stored, payload.checksum)
-        return it.ended(Outcome.COPIED, proof, crc, request_id=stored.request_id)
+        return it.ended(
+            Outcome.COPIED, proof, crc, request_id=stored.request_id, unkept=payload.unkept
+        )
 
     async def _read_whole(self, info: ObjectInfo) -> tuple[Payload, int, dict[str, str]]:
         """The object, its CRC64, and the headers it will be stored with."""
         payload = await self.ends.source.read(info, 0, info.size)
         small = info.size <= HASH_IN_THREAD
         crc = crc64(payload.body) if small else await hash_body(payload.body)
-        headers = headers_for(self.policy, info.key, payload)
+        headers = headers_for(self.policy, info, payload)
         if payload.checksum is not None:
             await compare(payload.checksum, payload.body, crc, info.key)
         if self.policy.record_md5:

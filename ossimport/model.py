@@ -32,6 +32,7 @@ class Origin(NamedTuple):
     etag: str  # without quotes
     crc64: int  # of the whole object, as the service states it
     headers: Mapping[str, str]  # what travels with it, by OSS's names
+    unkept: tuple[str, ...] = ()  # the names of what does not
 
 
 class Lane(NamedTuple):

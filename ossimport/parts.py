@@ -58,7 +58,8 @@ class PartsCopy:
         if origin is None:
             about = await ends.ask_source(lambda: ends.source.read(it.info, 0, 0), it)
         else:
-            about = Payload(b"", origin.headers, Checksum("crc64", str(origin.crc64)))
+            checksum = Checksum("crc64", str(origin.crc64))
+            about = Payload(b"", origin.headers, checksum, origin.unkept)
         upload = await self._open_upload(it, key, about, origin)
         making = _PartMaker(ends, it, upload, in_flight, self._moved, origin=origin)
         try:
@@ -78,7 +79,9 @@ class PartsCopy:
         it.upload = None
         await it.save(None)
         proof = proof_of(stored, stated)
-        return it.ended(Outcome.COPIED, proof, crc, request_id=stored.request_id)
+        return it.ended(
+            Outcome.COPIED, proof, crc, request_id=stored.request_id, unkept=about.unkept
+        )
 
     async def _open_upload(
         self, it: Copying, key: str, about: Payload, origin: Origin | None
@@ -92,7 +95,7 @@ class PartsCopy:
                 if kept is not None:
                     return kept
             await self.drop(it)
-        headers = headers_for(self._policy, it.info.key, about)
+        headers = headers_for(self._policy, it.info, about)
         upload_id = await self._ends.ask_dest(
             lambda: self._ends.dest.start_upload(key, headers), it
         )

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from ossimport.config.places import endpoint, endpoint_region
-from ossimport.copying import ENCRYPTED, Copying, CopyPolicy, Ends
+from ossimport.copying import Copying, CopyPolicy, Ends, headers_for
 from ossimport.errors import Permanent, StorageError
 from ossimport.model import CopyResult, Origin, Outcome, Proof
 from ossimport.parts import PartsCopy
-from ossimport.sources.base import NO_HEADERS, Origins
+from ossimport.sources.base import Origins, Payload
 
 if TYPE_CHECKING:
     from ossimport.config import JobConfig
@@ -52,7 +52,7 @@ class ServerCopy:
     def __init__(self, ends: Ends, origins: Origins, policy: CopyPolicy, parts: PartsCopy) -> None:
         self._ends = ends
         self._origins = origins
-        self._headers = ENCRYPTED if policy.encrypt else NO_HEADERS
+        self._policy = policy
         self._parts = parts
         self._refusals = 0  # since the last copy
 
@@ -83,7 +83,8 @@ class ServerCopy:
         if it.info.size > ends.dest.limits.max_copy_size:
             return await self._parts.copy(it, key, origin)
 
-        stored = await ends.ask_dest(lambda: ends.dest.copy_from(key, origin, self._headers), it)
+        headers = headers_for(self._policy, it.info, Payload(b"", origin.headers))
+        stored = await ends.ask_dest(lambda: ends.dest.copy_from(key, origin, headers), it)
         if stored.crc64 is None:
             stored = stored._replace(crc64=await self._crc64_of(it, key))
         if stored.crc64 != origin.crc64:
@@ -95,7 +96,13 @@ class ServerCopy:
                 request_id=stored.request_id,
             )
         await self._parts.drop(it)
-        return it.ended(Outcome.COPIED, Proof.SOURCE, origin.crc64, request_id=stored.request_id)
+        return it.ended(
+            Outcome.COPIED,
+            Proof.SOURCE,
+            origin.crc64,
+            request_id=stored.request_id,
+            unkept=origin.unkept,
+        )
 
     async def _crc64_of(self, it: Copying, key: str) -> int | None:
         """What the service states of the copy, where its answer did not; None if it is no copy."""

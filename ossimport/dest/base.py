@@ -86,7 +86,7 @@ class Destination(Protocol):
         """Send part `number` (from 1). Sending a number again replaces it."""
 
     async def copy_from(self, key: str, origin: Origin, headers: Mapping[str, str]) -> Stored:
-        """Have the service copy a whole object with what travels with it, and with `headers`.
+        """Have the service copy the bytes of a whole object, to be stored with `headers`.
 
         Raises Permanent(code="NotFound") if the origin is gone, Permanent(code="SourceChanged") if
         it is another version now. Any other refusal may concern copying alone: what the service

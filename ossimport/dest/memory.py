@@ -74,13 +74,13 @@ class MemoryDestination:
         return self._keep_part(upload, number, bytes(body), "upload_part")
 
     async def copy_from(self, key: str, origin: Origin, headers: Mapping[str, str]) -> Stored:
-        """Copy a whole object of one of the buckets."""
+        """Copy the bytes of a whole object of one of the buckets."""
         check_key(key, self.limits, "copy_from")
         found = self._origin(origin, key, "copy_from")
         if len(found.body) > self.limits.max_copy_size:
             raise _refused("EntityTooLarge", "copy_from", key)
         wire = encode_headers(headers, "copy_from", key)
-        return self._store(key, found.body, {**found.headers, **wire}, found.info.etag)
+        return self._store(key, found.body, wire, found.info.etag)
 
     async def copy_part_from(
         self, key: str, upload_id: str, number: int, origin: Origin, span: range

@@ -40,7 +40,8 @@ _CONNECT_S = 10.0  # of the control plane; the transport has its own limits
 _PROBE = ".ossimport-check"
 _ABSENT = frozenset({"", "NoSuchKey"})
 _DEFAULT_TYPE = {"content-type": "application/octet-stream"}  # else oss2 guesses from the name
-_TAGS_STAY = {"x-oss-tagging-directive": "Replace"}  # by none: a copy in parts has none either
+# Nothing of the origin but its bytes: a copy in parts has no more either, and no tags.
+_BYTES_ONLY = {"x-oss-metadata-directive": "REPLACE", "x-oss-tagging-directive": "Replace"}
 _COPIED_ETAG = re.compile(rb"<ETag>([^<]+)</ETag>")
 # What oss2 raises when an answer is not OSS's: it parses XML and numbers without checking.
 _BAD_ANSWER = (ParseError, RuntimeError, ValueError, KeyError)
@@ -142,10 +143,11 @@ class OssDestination:
         return StoredPart(etag, _crc64_of(response), len(body))
 
     async def copy_from(self, key: str, origin: Origin, headers: Mapping[str, str]) -> Stored:
-        """Have OSS copy a whole object, without its tags. OSS: CopyObject."""
+        """Have OSS copy the bytes of a whole object. OSS: CopyObject."""
         op = "copy_from"
         check_key(key, self.limits, op)
-        response = await self._copy(op, key, origin, _TAGS_STAY | encode_headers(headers, op, key))
+        wire = {**_DEFAULT_TYPE, **_BYTES_ONLY, **encode_headers(headers, op, key)}
+        response = await self._copy(op, key, origin, wire)
         etag = self._copied_etag(response, op, key)
         return Stored(etag, _crc64_of(response), response.headers.get("x-oss-request-id", ""))
 

@@ -27,6 +27,8 @@ class Payload(NamedTuple):
     body: bytes | bytearray | memoryview
     headers: Mapping[str, str] = NO_HEADERS  # Content-Type, x-oss-meta-...: as OSS will get them
     checksum: Checksum | None = None
+    unkept: tuple[str, ...] = ()  # names of what OSS does not get of the source's headers
+    mtime_ns: int = 0  # for those whose `ObjectInfo` has none; 0 = not known either
 
 
 class Scan(Protocol):

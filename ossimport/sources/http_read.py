@@ -13,20 +13,12 @@ from ossimport.http_date import http_date_ns
 from ossimport.model import ObjectInfo
 from ossimport.naming import display
 from ossimport.sources.base import NO_HEADERS, Checksum, Payload
+from ossimport.sources.metadata import carried
 from ossimport.transport import Response
 from ossimport.transport.wire import Body
 
 _MAX_REFUSAL = 64 << 10  # bytes of an answer that is not what was asked for
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
-_META = "x-oss-meta-"
-_CARRIED = {
-    "content-type": "Content-Type",
-    "cache-control": "Cache-Control",
-    "content-disposition": "Content-Disposition",
-    "content-encoding": "Content-Encoding",
-    "content-language": "Content-Language",
-    "expires": "Expires",
-}
 
 
 class Dialect(Protocol):
@@ -80,7 +72,10 @@ async def read(dialect: Dialect, info: ObjectInfo, offset: int, length: int) -> 
         response = await _ask(dialect, "GET", "read", info.key, pin=pin, length=length)
         body = _part(info, response, offset, length)
     _expect_version(info, response)
-    return Payload(body, carried(dialect, response.headers), dialect.checksum(response.headers))
+    headers = response.headers
+    kept, unkept = carried(dialect.meta_prefix, headers)
+    mtime_ns = info.mtime_ns or http_date_ns(headers.get("last-modified", ""))
+    return Payload(body, kept, dialect.checksum(headers), unkept, mtime_ns)
 
 
 async def head(dialect: Dialect, info: ObjectInfo) -> Response:
@@ -101,18 +96,6 @@ async def check(dialect: Dialect, objects: list[ObjectInfo]) -> None:
     except Permanent as exc:
         if exc.code == "AccessDenied":
             raise Fatal(str(exc), code=exc.code, op="check", request_id=exc.request_id) from exc
-
-
-def carried(dialect: Dialect, headers: Mapping[str, str]) -> dict[str, str]:
-    """What of an object's headers goes with it to OSS, by the names that OSS has for it."""
-    prefix = dialect.meta_prefix
-    kept = {}
-    for name, value in headers.items():
-        if name in _CARRIED:
-            kept[_CARRIED[name]] = value
-        elif name.startswith(prefix):
-            kept[_META + name[len(prefix) :]] = value
-    return kept
 
 
 def _pin(info: ObjectInfo) -> dict[str, str]:

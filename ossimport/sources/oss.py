@@ -21,6 +21,7 @@ from ossimport.sources import http_read
 from ossimport.sources.base import Checksum, Origins, Source
 from ossimport.sources.bucket_source import BucketSource, Service
 from ossimport.sources.key_range import PAGE
+from ossimport.sources.metadata import carried
 from ossimport.transport import Endpoint, Response, Transport
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class OssSource(BucketSource):
         crc64 = headers.get("x-oss-hash-crc64ecma", "")
         if headers.get("x-oss-object-type") not in _COPIED_INSIDE or not crc64.isdecimal():
             return None
-        carried = http_read.carried(self._objects, headers)
-        return Origin(self._bucket, self._prefix + info.key, info.etag, int(crc64), carried)
+        kept, unkept = carried(self._objects.meta_prefix, headers)
+        return Origin(self._bucket, self._prefix + info.key, info.etag, int(crc64), kept, unkept)
 
 
 _check: tuple[type[Source], type[Origins]] = (OssSource, OssSource)

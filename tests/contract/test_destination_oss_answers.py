@@ -349,6 +349,8 @@ async def test_a_copy_names_the_version_that_it_is_to_be_of() -> None:
         assert "x-oss-meta-a" not in head, "OSS has it"
     assert "\r\nx-oss-server-side-encryption: aes256\r\n" in whole
     assert "\r\nx-oss-tagging-directive: replace\r\n" in whole
+    assert "\r\nx-oss-metadata-directive: replace\r\n" in whole
+    assert "\r\ncontent-type: application/octet-stream\r\n" in whole
     assert "\r\nx-oss-copy-source-range: bytes=100-299\r\n" in part
 
 

@@ -15,9 +15,10 @@ from ossimport import identity
 from ossimport.dest.base import Body, Stored
 from ossimport.dest.memory import MemoryDestination
 from ossimport.errors import Fatal, Permanent, Transient
-from ossimport.journal import Journal
+from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Snapshot
 from ossimport.model import JobState, Lane, Mark, ObjectInfo, Proof, TaskState
+from ossimport.sources.base import Payload
 from ossimport.sources.memory import MemoryScan
 from tests.unit.cluster import JOB, Cluster
 
@@ -212,6 +213,39 @@ def test_an_object_that_was_acknowledged_and_is_not_listed_is_copied_again(
     assert cluster.stored() == bodies
     assert snapshot.counts.copied.objects == 20
     assert snapshot.proof[Proof.CRC64] == 20
+
+
+def test_objects_that_lose_something_are_counted_once(cluster: Cluster, picky: Picky) -> None:
+    """Also those that are not there when they are looked for, and in a ledger that is rebuilt."""
+    fill(cluster, 40)
+    picky.lost = {"to/k0006": 1, "to/k0008": 99, "to/k0009": 1}
+    read = cluster.source.read
+
+    async def read_less(info: ObjectInfo, offset: int, length: int) -> Payload:
+        payload = await read(info, offset, length)
+        return payload._replace(unkept=("x-amz-tagging-count",) if int(info.key[1:]) % 2 else ())
+
+    async def read_all_less(info: ObjectInfo, offset: int, length: int) -> Payload:
+        return (await read(info, offset, length))._replace(unkept=("x-amz-meta-a.b",))
+
+    cluster.source.read = read_less  # type: ignore[method-assign]
+    cluster.submit()
+    snapshot = cluster.work()
+    assert (snapshot.counts.copied.objects, snapshot.counts.failed.objects) == (39, 1)
+    assert snapshot.unkept == 20
+
+    picky.lost.clear()
+    cluster.source.read = read_all_less  # type: ignore[method-assign]
+    cluster.ledger.request_retry(JOB.name)
+    snapshot = cluster.work()
+    assert (snapshot.counts.copied.objects, snapshot.unkept) == (40, 21)
+    logs = cluster.directory.rglob("audit.log")
+    lines = [line for log in logs for line in log.read_text().split("\n") if "unkept=" in line]
+    assert len({line.split()[3] for line in lines}) == 21
+
+    cluster.ledger.forget_job(JOB.name)
+    assert rebuild(Journal(cluster.directory, JOB.name), cluster.ledger)
+    assert cluster.snapshot().unkept == 21
 
 
 def test_an_object_that_never_shows_up_has_failed(cluster: Cluster, picky: Picky) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from decimal import Context, Decimal
 from itertools import count
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossimport.budget import Budget
-from ossimport.copying import CopyPolicy, compare
+from ossimport.copying import CopyPolicy, compare, seconds_text
 from ossimport.crc64 import crc64
 from ossimport.dest.base import OSS_LIMITS, Body, Limits, Stored, StoredPart
 from ossimport.dest.memory import MemoryDestination
@@ -44,6 +45,8 @@ class Shelf:
         self.before_read: list[Callable[[], None]] = []
         self.checksum: Checksum | None = None
         self.headers: dict[str, str] = {}
+        self.unkept: tuple[str, ...] = ()
+        self.read_mtime_ns = 0
         self.reads = 0
 
     def put(self, key: str, body: bytes, mtime_ns: int = HOUR_NS) -> ObjectInfo:
@@ -69,7 +72,11 @@ class Shelf:
         if await self.stat(info.key) != info:
             raise Permanent("other version", code="SourceChanged", op="read", key=info.key)
         return Payload(
-            self.objects[info.key][0][offset : offset + length], self.headers, self.checksum
+            self.objects[info.key][0][offset : offset + length],
+            self.headers,
+            self.checksum,
+            self.unkept,
+            self.read_mtime_ns,
         )
 
     async def close(self) -> None:
@@ -307,6 +314,54 @@ async def test_an_object_beyond_the_limit_of_oss_fails(bench: Bench) -> None:
     assert (result.outcome, result.code) == (Outcome.FAILED, "EntityTooLarge")
 
 
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (1_700_000_000_000_000_000, "1700000000"),
+        (1_700_000_000_123_456_789, "1700000000.123456789"),
+        (1_700_000_000_120_000_000, "1700000000.12"),
+        (1_700_000_000_000_000_001, "1700000000.000000001"),
+        (1, "0.000000001"),
+        (10**9, "1"),
+        (-1_500_000_000, "-1.5"),
+        (-5, "-0.000000005"),
+    ],
+)
+async def test_the_time_of_change_travels_with_the_object(bench: Bench, ns: int, text: str) -> None:
+    await bench.copy(bench.source.put("a", b"hello", ns))
+    assert bench.dest.objects["to/a"].headers["x-oss-meta-mtime"] == text
+
+
+@given(st.integers(-(2**70), 2**70))
+def test_no_nanosecond_is_lost_as_text(ns: int) -> None:
+    assert Decimal(seconds_text(ns)) == Decimal(ns).scaleb(-9, context=Context(prec=40))
+
+
+async def test_a_time_of_its_own_or_of_the_answer_counts_and_none_is_made_up(bench: Bench) -> None:
+    name = "x-oss-meta-mtime"
+    await bench.copy(bench.source.put("unknown", b"hello", 0))
+    assert name not in bench.dest.objects["to/unknown"].headers
+    bench.source.read_mtime_ns = 5 * 10**9
+    for key, body in (("answer", b"hello"), ("big", BIG)):
+        await bench.copy(bench.source.put(key, body, 0))
+        assert bench.dest.objects["to/" + key].headers[name] == "5"
+    await bench.copy(bench.source.put("listed", b"hello"))
+    assert bench.dest.objects["to/listed"].headers[name] == "3600"
+    bench.source.headers = {name: "of rclone"}
+    await bench.copy(bench.source.put("own", b"hello"))
+    assert bench.dest.objects["to/own"].headers[name] == "of rclone"
+
+
+async def test_what_does_not_travel_with_an_object_is_named(bench: Bench) -> None:
+    bench.source.unkept = ("x-amz-tagging-count", "x-amz-meta-a.b")
+    for key, body in (("a", b"hello"), ("big", BIG)):
+        result = await bench.copy(bench.source.put(key, body))
+        assert (result.outcome, result.unkept) == (Outcome.COPIED, bench.source.unkept)
+    bench.source.checksum = Checksum("crc64", "1")
+    result = await bench.copy(bench.source.put("b", b"hello"))
+    assert (result.outcome, result.unkept) == (Outcome.FAILED, ())
+
+
 async def test_md5_and_encryption_travel_with_the_object() -> None:
     bench = Bench(POLICY._replace(record_md5=True, encrypt=True))
     await bench.copy(bench.source.put("a", b"hello"))
@@ -421,7 +476,7 @@ async def test_a_large_object_arrives_in_parts(bench: Bench) -> None:
 async def test_what_travels_with_a_large_object_arrives_too(bench: Bench) -> None:
     bench.source.headers = {"Content-Type": "text/x-own", "x-oss-meta-a": "b"}
     await bench.copy(bench.source.put("big", BIG))
-    wanted = {"content-type": "text/x-own", "x-oss-meta-a": "b"}
+    wanted = {"content-type": "text/x-own", "x-oss-meta-a": "b", "x-oss-meta-mtime": "3600"}
     assert bench.dest.objects["to/big"].headers == wanted
 
 

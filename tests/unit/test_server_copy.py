@@ -35,7 +35,7 @@ LIMITS = Limits(
 # The parts that are read are as large as those that are copied: one way meets the other's uploads.
 POLICY = CopyPolicy(dest_prefix="to/", multipart_threshold=2000, part_size=1000, attempts=3)
 SENT = {"Content-Type": "text/x-own", "x-oss-meta-a": "b"}
-KEPT = {"content-type": "text/x-own", "x-oss-meta-a": "b"}
+KEPT = {"content-type": "text/x-own", "x-oss-meta-a": "b", "x-oss-meta-mtime": "3600"}
 BIG = bytes(range(256)) * 18  # 4,608 bytes: 5 parts
 
 
@@ -46,6 +46,7 @@ class Bucket:
         self.held = MemoryDestination(limits=LIMITS, clock=lambda: 3600.0)
         self.read_bytes = 0
         self.described = 0
+        self.unkept: tuple[str, ...] = ()
         self.links: set[str] = set()  # what the service would copy as something else
         self.meanwhile: list[Callable[[], Awaitable[object]]] = []  # behind the next descriptions
 
@@ -80,7 +81,8 @@ class Bucket:
             await self.meanwhile.pop(0)()
         if info.key in self.links or about.checksum is None:
             return None
-        return Origin("from", info.key, info.etag, int(about.checksum.value), about.headers)
+        crc = int(about.checksum.value)
+        return Origin("from", info.key, info.etag, crc, about.headers, self.unkept)
 
     async def close(self) -> None:
         """Nothing to give back."""
@@ -211,6 +213,14 @@ async def test_a_copy_is_encrypted_if_the_job_says_so() -> None:
         await bench.copy(await bench.source.put(key, body))
         wanted = KEPT | {"x-oss-server-side-encryption": "AES256"}
         assert bench.dest.objects["to/" + key].headers == wanted
+    assert bench.source.read_bytes == 0
+
+
+async def test_what_does_not_go_with_a_copy_is_named(bench: Bench) -> None:
+    bench.source.unkept = ("x-oss-tagging-count",)
+    for key, body in (("a", b"hello"), ("big", BIG)):
+        result = await bench.copy(await bench.source.put(key, body))
+        assert (result.outcome, result.unkept) == (Outcome.COPIED, ("x-oss-tagging-count",))
     assert bench.source.read_bytes == 0
 
 
