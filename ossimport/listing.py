@@ -15,6 +15,9 @@ from ossimport.errors import Fatal
 from ossimport.model import ObjectInfo
 from ossimport.naming import display
 
+MAX_PAGE = 16 << 20  # bytes: a thousand names of 1,023 bytes, all percent-encoded, take four
+MOST_EMPTY = 10_000  # pages without a key, one behind the other: of millions of deleted versions
+
 _ROOT = "ListBucketResult"
 _LOOP_CURE = (
     "see whether a gateway, cache or proxy on the way changes or keeps listings; else report it to "
@@ -44,17 +47,31 @@ class Page(NamedTuple):
         objects = self.objects
         if objects:
             first, last = objects[0].key, objects[-1].key
-            if first <= after and after:
+            if after and not is_behind(first, after):
                 raise loops(f"{display(first)} was listed again behind {display(after)}")
             for one, other in pairwise(objects):
-                if one.key >= other.key:
+                if one.key >= other.key and not is_behind(other.key, one.key):
                     raise loops(f"{display(other.key)} comes behind {display(one.key)}")
             if not (first.startswith(prefix) and last.startswith(prefix)):  # so does all between
                 raise loops(f"it has other keys than those below {display(prefix)}")
             return last if self.truncated else ""
-        if self.truncated and self.marker <= after:
+        if self.truncated and not is_behind(self.marker, after):
             raise loops(f"it goes on, but not behind {display(after) or 'its beginning'}")
         return self.marker if self.truncated else ""
+
+
+def is_behind(key: str, other: str) -> bool:
+    """The service lists `key` behind `other`: it goes by the bytes of names.
+
+    That is the order of their characters, but for names that are not UTF-8, see `model`.
+    """
+    if key.isascii() or other.isascii():
+        return key > other
+    return _bytes(key) > _bytes(other)
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
 
 
 def parse_page(body: bytes | bytearray) -> Page:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from ossimport.errors import Fatal, StorageError, Transient
-from ossimport.listing import NotAListing, Page, parse_page
+from ossimport.listing import MAX_PAGE, NotAListing, Page, parse_page
 from ossimport.oss.refusals import Role, read_refusal, translate
 from ossimport.oss.signing import SignerV4, encode_query
 from ossimport.transport import Endpoint, Response, Transport
@@ -120,7 +120,7 @@ class OssBucket:
 
     async def _list(self, op: str, params: dict[str, str]) -> Page:
         query = encode_query({name: value for name, value in params.items() if value})
-        response = await self.send("GET", op, "", query=query)
+        response = await self.send("GET", op, "", query=query, max_body=MAX_PAGE)
         self.expect_success(response, op, "")
         try:
             return parse_page(response.body)

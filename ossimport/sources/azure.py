@@ -44,7 +44,7 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _CONTAINER = re.compile(r"\$(?:root|web|logs)|[a-z0-9](?:-?[a-z0-9]){2,62}")
 _PORTS = {"http": 80, "https": 443}
 _DETAIL = "AuthenticationErrorDetail"
-_MAX_PAGE = 64 << 20  # bytes
+_MAX_PAGE = 32 << 20  # bytes: of names of 1,024 characters, all percent-encoded, twenty
 
 _KEYS = "check srcAccessKey, the account, and srcSecretKey, one of its keys or a whole SAS"
 _NEW_SAS = "make a SAS that is valid now and put it in srcSecretKey"

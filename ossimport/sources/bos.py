@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
-from ossimport.listing import NotAListing, Page
+from ossimport.listing import MAX_PAGE, NotAListing, Page
 from ossimport.sources.addressing import is_region, locate
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.bos_listing import parse_page
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from ossimport.config import SourceConfig
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
-_MAX_PAGE = 64 << 20  # bytes
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 _PLACE = "check srcBucket, and that srcDomain is the endpoint of its region"
@@ -137,7 +136,7 @@ class _Bos:
     async def page(self, op: str, after: str, limit: int) -> Page:
         params = {"maxKeys": str(limit), "prefix": self._prefix, "marker": after}
         query = encode_query({name: value for name, value in params.items() if value})
-        response = await self._send("GET", "", query, NO_HEADERS, _MAX_PAGE)
+        response = await self._send("GET", "", query, NO_HEADERS, MAX_PAGE)
         if response.status != 200:
             raise self._refused(response, op, "")
         try:

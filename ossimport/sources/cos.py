@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
-from ossimport.listing import NotAListing, Page, parse_page
+from ossimport.listing import MAX_PAGE, NotAListing, Page, parse_page
 from ossimport.sources.addressing import encoded, is_region, locate
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.bucket_source import BucketSource, Service
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ossimport.config import SourceConfig
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
-_MAX_PAGE = 64 << 20  # bytes
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _ENCRYPTED = "x-cos-server-side-encryption"  # what the names of headers begin with
 _OLD_REGIONS = {  # the original's names, and those of the first version of the service's API
@@ -154,7 +153,7 @@ class _Cos:
             params["marker"] = after
         if self._prefix:
             params["prefix"] = self._prefix
-        response = await self._send("GET", "", params, NO_HEADERS, _MAX_PAGE)
+        response = await self._send("GET", "", params, NO_HEADERS, MAX_PAGE)
         if response.status != 200:
             raise self._refused(response, op, "")
         try:

@@ -6,10 +6,10 @@ Halves in the space of names are not halves in number, whatever the names are; b
 done with a small one asks for another, and each cut halves what names there can be.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 
-from ossimport.listing import Page
+from ossimport.listing import MOST_EMPTY, Page, is_behind, loops
 from ossimport.model import Lane, ObjectInfo, Scanned
 from ossimport.sources.key_cut import SAMPLE, Seen, find_cut
 
@@ -50,6 +50,7 @@ class KeyRangeScan:
         self._ceiling = ""  # hardly a key of this lane is behind it
         self._behind = ""  # the key behind which the next page begins
         self._next: Future[Page] | None = None  # asked for
+        self._empty = 0  # pages without a key up to the present one
 
     @property
     def until(self) -> str:
@@ -62,7 +63,7 @@ class KeyRangeScan:
             while self._next is not None:
                 self._take(self._next)
                 for info in self._page:
-                    if self._until and info.key > self._until:
+                    if self._until and is_behind(info.key, self._until):
                         return
                     yield entry(info)
         finally:
@@ -78,6 +79,8 @@ class KeyRangeScan:
             return None
         run = [info.key for info in page.objects]
         ceiling = self._ceiling or self._until or self._ranges.end
+        if not _are_text(run, ceiling):
+            return None  # the store has them in another order than their characters have
         cut = find_cut(run, ceiling, self._ranges.prefix, self._look, self._ranges.page_size)
         self._ceiling = cut.ceiling
         if cut.is_end and not self._until:
@@ -98,16 +101,28 @@ class KeyRangeScan:
         after = page.go_on(self._ranges.prefix, self._behind)
         self._page = page.objects
         self._next = None
+        self._empty = 0 if page.objects else self._empty + 1
+        if self._empty > MOST_EMPTY:
+            raise loops(f"{self._empty} pages without a key came, and it goes on")
         if not self._is_end(after):
             self._ask(after)
 
     def _is_end(self, after: str) -> bool:
         """Nothing of this lane can be behind `after`."""
-        return not after or bool(self._until) and after >= self._until
+        return not after or bool(self._until) and not is_behind(self._until, after)
 
     def _look(self, after: str) -> Seen:
         """The first keys of this lane behind `after`."""
         page = self._ranges.fetch(after, min(SAMPLE, self._ranges.page_size)).result()
         more = page.go_on(self._ranges.prefix, after)
-        keys = [info.key for info in page.objects if not self._until or info.key <= self._until]
+        until = self._until
+        keys = [o.key for o in page.objects if not until or not is_behind(o.key, until)]
         return Seen(keys, not self._is_end(more))
+
+
+def _are_text(names: Sequence[str], ceiling: str) -> bool:
+    try:
+        "".join([*names, ceiling]).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
-from ossimport.listing import NotAListing, Page, parse_page
+from ossimport.listing import MAX_PAGE, NotAListing, Page, parse_page
 from ossimport.sources.addressing import locate
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.bucket_source import BucketSource, Service
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from ossimport.config import SourceConfig
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_MAX_PAGE = 64 << 20  # bytes
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _ENCRYPTED = "x-kss-server-side-encryption"  # what the names of headers begin with
 _HOST = re.compile(r"[A-Za-z0-9.-]+")
@@ -141,7 +140,7 @@ class _Ks3:
         if self._prefix:
             params["prefix"] = self._prefix
         query = "&".join([f"{name}={_quoted(value)}" for name, value in params.items()])
-        response = await self._send("GET", "", query, NO_HEADERS, _MAX_PAGE)
+        response = await self._send("GET", "", query, NO_HEADERS, MAX_PAGE)
         if response.status != 200:
             raise self._refused(response, op, "")
         try:

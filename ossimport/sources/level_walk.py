@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ossimport.errors import Fatal
-from ossimport.listing import loops
+from ossimport.listing import MOST_EMPTY, loops
 from ossimport.model import Lane, ObjectInfo, Scanned, Verdict
 from ossimport.naming import display
 
@@ -236,6 +236,7 @@ class _Watch:
         self._path = path
         self.is_by_name = False
         self._pages = 0
+        self._empty = 0  # of the pages, those without names up to the present one
         self._last: list[str] = []
         self._remembered = ""
         self._remember_at = 1
@@ -247,6 +248,9 @@ class _Watch:
             if not name or "/" in name:
                 raise loops(f"{display(self._path)} has a name with / in it, or none")
         self._pages += 1
+        self._empty = 0 if names else self._empty + 1
+        if self._empty > MOST_EMPTY:
+            raise loops(f"{display(self._path)} has {self._empty} pages without a name")
         if page.marker and page.marker in {marker, self._remembered}:
             raise loops(f"{display(self._path)} has pages that lead back to themselves")
         if self._pages >= self._remember_at:

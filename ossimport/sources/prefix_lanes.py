@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from os.path import commonprefix
 from typing import Any, NamedTuple
 
-from ossimport.listing import loops
+from ossimport.listing import MOST_EMPTY, loops
 from ossimport.model import Lane, Scanned
 from ossimport.naming import display
 from ossimport.sources.name_order import NameOrder, certain_cuts, possibly_last
@@ -324,6 +324,8 @@ def _pages(
             barren.add(marker)
             if page.marker and page.marker in barren:
                 raise loops("its pages lead in a circle")
+            if len(barren) > MOST_EMPTY:
+                raise loops(f"{len(barren)} pages without a key came, and it goes on")
             keys = [found.info.key for found in page.objects]
             # A folder that a page ended in may be on the next as well.
             folders = [folder for folder in page.folders if folder not in behind]

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from ossimport.config.places import endpoint
 from ossimport.errors import StorageError, Transient
+from ossimport.listing import MAX_PAGE
 from ossimport.model import ObjectInfo
 from ossimport.qetag import is_qetag
 from ossimport.sources import http_read
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # objects per request, the most that the service gives
 
-_MAX_PAGE = 16 << 20  # bytes
 _REGIONS = Endpoint("https", "uc.qiniuapi.com", 443)  # knows in which region a bucket is
 
 _SERVICES = ("rs", "rsf")  # that describe one object, and list
@@ -201,7 +201,7 @@ class _Interface:
         """What an interface, rs or rsf, says in JSON; raises what a refusal means."""
         where = (self._hosts or await self._find_hosts(op))[service]
         headers = self._signer.headers("GET", host_header(where), target, self._clock())
-        response = await self._transport.request(where, "GET", target, headers, max_body=_MAX_PAGE)
+        response = await self._transport.request(where, "GET", target, headers, max_body=MAX_PAGE)
         return self._understood(where, response, op, key, parse)
 
     async def read(
@@ -242,7 +242,7 @@ class _Interface:
 
         target = f"/v4/query?ak={_quoted(access.access_key)}&bucket={_quoted(access.bucket)}"
         response = await self._transport.request(
-            self._regions, "GET", target, NO_HEADERS, max_body=_MAX_PAGE
+            self._regions, "GET", target, NO_HEADERS, max_body=MAX_PAGE
         )
         self._hosts = self._understood(self._regions, response, op, "", parse)
         return self._hosts

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ossimport.errors import Fatal, StorageError, Transient
-from ossimport.listing import NotAListing, Page, loops, parse_page
+from ossimport.listing import MAX_PAGE, MOST_EMPTY, NotAListing, Page, is_behind, loops, parse_page
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.bucket_source import BucketSource, Service
 from ossimport.sources.key_range import PAGE
@@ -26,8 +26,6 @@ from ossimport.transport.wire import host_header
 if TYPE_CHECKING:
     from ossimport.config import SourceConfig
 
-_MAX_PAGE = 64 << 20  # bytes
-_MAX_EMPTY = 10_000  # pages without a key, one behind the other: of millions of deleted versions
 _MAX_TOKENS = 256  # that are kept: of pages that threads walk, and of those that are only looked at
 _UNCLEAR = frozenset({301, 307, 400, 403})  # another region, or many other reasons
 _REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
@@ -178,7 +176,7 @@ class _S3:
             raise
         seen: set[str] = set()
         while page.truncated and not page.objects:
-            if page.token in seen or len(seen) == _MAX_EMPTY:
+            if page.token in seen or len(seen) == MOST_EMPTY:
                 raise loops(f"{len(seen)} pages without a key came, and it goes on")
             if not page.token:
                 return None
@@ -205,7 +203,7 @@ class _S3:
 
     async def _list(self, op: str, params: Mapping[str, str]) -> Page:
         query = encode_query({name: value for name, value in params.items() if value})
-        response = await self._send("GET", "", query, NO_HEADERS, _MAX_PAGE)
+        response = await self._send("GET", "", query, NO_HEADERS, MAX_PAGE)
         if response.status != 200:
             raise self._refused(response, op, "")
         try:
@@ -261,12 +259,12 @@ def _named_region(response: Response) -> str:
 
 
 def _goes_back(page: Page, after: str) -> bool:
-    return bool(after and page.objects and page.objects[0].key <= after)
+    return bool(after and page.objects and not is_behind(page.objects[0].key, after))
 
 
 def _is_better(old: Page, page: Page, after: str) -> bool:
     """What came for `marker` lacks nothing of `page`, which does not begin behind `after`."""
-    return bool(old.objects) or page.objects[-1].key <= after
+    return bool(old.objects) or not is_behind(page.objects[-1].key, after)
 
 
 def open_source(

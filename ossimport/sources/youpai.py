@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from ossimport.config.places import endpoint
 from ossimport.errors import StorageError, Transient
+from ossimport.listing import MAX_PAGE
 from ossimport.model import Lane, ObjectInfo, Verdict
 from ossimport.sources import http_read
 from ossimport.sources.base import Checksum, Payload, Scan, Source
@@ -45,7 +46,6 @@ PAGE = 1000  # names that one request asks for; 10,000 is the service's limit
 
 _LAST_PAGE = "g2gCZAAEbmV4dGQAA2VvZg"  # the marker behind which there is nothing
 _CHECKED = 10
-_MAX_PAGE = 64 << 20
 _META = "x-upyun-meta-"
 # Headers that the service keeps among the user's metadata.
 _OWN_NAMES = frozenset(
@@ -215,7 +215,7 @@ class _Service:
         }
         try:
             path = _encoded(self._prefix + directory)
-            response = await self._send("GET", path, headers, _MAX_PAGE)
+            response = await self._send("GET", path, headers, MAX_PAGE)
         except StorageError as exc:
             exc.op = op
             raise

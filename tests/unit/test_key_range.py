@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossimport.errors import Fatal, Transient
-from ossimport.listing import Page
+from ossimport.listing import MOST_EMPTY, Page, is_behind
 from ossimport.model import Lane, ObjectInfo, Scanned
 from ossimport.sources.key_cut import Names
 from ossimport.sources.key_range import KeyRanges, KeyRangeScan
@@ -21,11 +21,16 @@ from ossimport.sources.key_range import KeyRanges, KeyRangeScan
 MOST_LOOKS = 20
 
 
+def as_bytes(key: str) -> bytes:
+    """What a store has its keys in order by."""
+    return key.encode("utf-8", "surrogateescape")
+
+
 class Store:
     """Sorted keys, listed a page at a time; counts requests."""
 
     def __init__(self, keys: list[str], prefix: str = "", page_size: int = 3) -> None:
-        self.keys = sorted(set(keys))
+        self.keys = sorted(set(keys), key=as_bytes)
         self.pages = self.looks = 0
         self.asked: list[Future[Page]] = []
         self.walks: list[Iterator[Scanned]] = []  # that a test has begun and not ended
@@ -36,7 +41,8 @@ class Store:
             self.looks += 1
         else:
             self.pages += 1
-        start = bisect_right(self.keys, max(after, self.ranges.prefix[:-1]))
+        begin = max(as_bytes(after), as_bytes(self.ranges.prefix[:-1]))
+        start = bisect_right(self.keys, begin, key=as_bytes)
         below = [key for key in self.keys[start:] if key.startswith(self.ranges.prefix)]
         answer: Future[Page] = Future()
         self.asked.append(answer)
@@ -58,9 +64,18 @@ names = st.one_of(
     st.integers(0, 9999).map(lambda n: f"{shared}{n}"),
     st.integers(0, 9999).map(lambda n: f"{n:020d}"),
 )
+# Characters and bytes that are none: what of them comes first differs by how they are compared.
+pieces = [b"a", b"z", b"\x80", b"\xff", *(c.encode() for c in "\u00e9\u4e2d\uff5e\U0001f600")]
+mixed = st.lists(st.sampled_from(pieces), min_size=1, max_size=3).map(
+    lambda pieces: b"".join(pieces).decode("utf-8", "surrogateescape")
+)
 
 
-@given(st.lists(names, max_size=60), st.randoms(use_true_random=False), st.integers(1, 9))
+@given(
+    st.lists(names, max_size=60) | st.lists(mixed, max_size=60),
+    st.randoms(use_true_random=False),
+    st.integers(1, 9),
+)
 def test_cuts_and_crashes_lose_nothing_and_double_nothing(
     keys: list[str], choice: random.Random, page_size: int
 ) -> None:
@@ -77,13 +92,20 @@ def test_cuts_and_crashes_lose_nothing_and_double_nothing(
                 assert len(store.asked) - before <= MOST_LOOKS
                 if given is not None:
                     assert given == Lane(scan.until, lane.until)
-                    assert entry.info.key < scan.until
+                    assert is_behind(scan.until, entry.info.key)
                     lanes.append(given)
             lane = Lane(entry.cursor, scan.until)
             if choice.random() < 0.1:  # the process dies; the next one knows what was recorded
                 lanes.append(lane)
                 break
-    assert sorted(seen) == store.keys
+    assert sorted(seen, key=as_bytes) == store.keys
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 9])
+def test_a_lane_ends_where_the_store_s_order_says(page_size: int) -> None:
+    store = Store(["a", "\udc80", "\u00e9", "\uff5e", "\udcff"], page_size=page_size)
+    assert keys_of(store.scan(Lane("", "\u00e9"))) == ["a", "\udc80", "\u00e9"]
+    assert keys_of(store.scan(Lane("\u00e9", "\uff5e"))) == ["\uff5e"]
 
 
 @given(st.lists(names, max_size=40), st.sampled_from(["a", "a/", shared]))
@@ -300,6 +322,13 @@ def test_an_empty_page_may_go_on_forwards() -> None:
 def test_a_listing_that_goes_in_circles_is_not_followed(answers: list[Page]) -> None:
     with pytest.raises(Fatal) as caught:
         keys_of(pages(*answers, page("never", truncated=False)).scan(Lane()))
+    assert caught.value.code == "ListingLoops"
+
+
+def test_pages_without_keys_are_not_followed_for_ever() -> None:
+    ever = (page(marker=f"{number:09}") for number in range(MOST_EMPTY + 1))
+    with pytest.raises(Fatal) as caught:
+        keys_of(pages(*ever, page("never", truncated=False)).scan(Lane()))
     assert caught.value.code == "ListingLoops"
 
 

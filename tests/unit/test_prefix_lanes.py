@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossimport.errors import Fatal, Transient
+from ossimport.listing import MOST_EMPTY
 from ossimport.model import Lane, ObjectInfo, Scanned
 from ossimport.sources import prefix_lanes
 from ossimport.sources.name_order import NameOrder
@@ -329,6 +330,13 @@ def test_empty_pages_are_followed_as_long_as_they_lead_somewhere() -> None:
 def test_a_listing_that_goes_in_circles_is_not_followed(pages: list[MarkedPage]) -> None:
     with pytest.raises(Fatal, match="Cure: ") as caught:
         Scripted(*pages, page("", "8"), page("", "9"), page("y", "10"), page("z")).keys()
+    assert caught.value.code == "ListingLoops"
+
+
+def test_pages_without_keys_are_not_followed_for_ever() -> None:
+    ever = (page("", f"{number}") for number in range(MOST_EMPTY + 1))
+    with pytest.raises(Fatal) as caught:
+        Scripted(*ever, page("z")).keys()
     assert caught.value.code == "ListingLoops"
 
 

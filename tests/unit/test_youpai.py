@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from upyun.modules.sign import make_signature
 
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
+from ossimport.listing import MOST_EMPTY
 from ossimport.model import Lane, ObjectInfo, Verdict
 from ossimport.sources.base import Checksum
 from ossimport.sources.level_walk import Child, LevelPage, LevelScan
@@ -352,6 +353,15 @@ def test_a_listing_that_leads_nowhere_stops_the_job(
         list(scan)
     assert caught.value.code == "ListingLoops"
     assert "Cure: " in str(caught.value)
+
+
+def test_pages_without_names_are_not_followed_for_ever() -> None:
+    ever: dict[tuple[str, str], tuple[list[Child], str]] = {
+        ("", str(number or "")): ([], str(number + 1)) for number in range(MOST_EMPTY + 1)
+    }
+    with pytest.raises(Fatal) as caught:
+        list(LevelScan(Pages(ever), ALL, 1))
+    assert caught.value.code == "ListingLoops"
 
 
 def test_empty_pages_and_other_orders_are_no_loops() -> None:
