@@ -6,7 +6,6 @@ and all of it together, names and values, stays below 8 KB; more is refused with
 
 import re
 from collections.abc import Mapping
-from enum import Enum, auto
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -38,46 +37,49 @@ class Carried(NamedTuple):
     unkept: tuple[str, ...]
 
 
-class _Kind(Enum):
-    HTTP = auto()
-    USER = auto()
-    LOST = auto()
-    OTHER = auto()  # the store's own business
-
-
 def carried(prefix: str, headers: Mapping[str, str]) -> Carried:
     """Sort out what came with an object; user metadata begins with `prefix`.
 
     In its names `_` becomes `-`, unless another one has that name. Of more than there is room for,
     what comes first in the alphabet is kept.
     """
-    kept: dict[str, str] = {}
-    unkept: list[str] = []
-    user: list[str] = []
-    for name, value in headers.items():
-        kind = _kind_of(prefix, name)
-        if kind is _Kind.HTTP:
-            kept[_HTTP[name]] = value
-        elif kind is _Kind.USER:
-            user.append(name)
-        elif kind is _Kind.LOST and value.lower() not in _NOTHING:
-            unkept.append(name)
+    http, user, nameless, said = _sorted_out(prefix, tuple(headers))
+    kept = {at_oss: headers[name] for at_oss, name in http}
+    unkept = [name for name in said if headers[name].lower() not in _NOTHING]
+    unkept += nameless
     room = ROOM
-    for name in sorted(user):  # `-` before `_`: what has a name as it is gets it
-        at_oss = _META + name[len(prefix) :].replace("_", "-")
-        size = len(at_oss) + len(headers[name])
-        if _USER_NAME.fullmatch(at_oss) and at_oss not in kept and size <= room:
-            kept[at_oss] = headers[name]
+    for at_oss, name in user:
+        value = headers[name]
+        size = len(at_oss) + len(value)
+        if size <= room:
+            kept[at_oss] = value
             room -= size
         else:
             unkept.append(name)
     return Carried(kept, tuple(unkept))
 
 
-@lru_cache(maxsize=1024)  # objects by the million, names of headers by the dozen
-def _kind_of(prefix: str, name: str) -> _Kind:
-    if name in _HTTP:
-        return _Kind.HTTP
-    if name.startswith(prefix):
-        return _Kind.USER
-    return _Kind.LOST if _LOST.fullmatch(name) else _Kind.OTHER
+class _Names(NamedTuple):
+    http: tuple[tuple[str, str], ...]  # name at OSS, name
+    user: tuple[tuple[str, str], ...]  # the same, of user metadata
+    nameless: tuple[str, ...]  # user metadata that has no name at OSS
+    said: tuple[str, ...]  # of what OSS does not get, if the object has it
+
+
+@lru_cache(maxsize=256)  # objects by the million, sets of names by the dozen
+def _sorted_out(prefix: str, names: tuple[str, ...]) -> _Names:
+    user: dict[str, str] = {}
+    nameless = []
+    for name in sorted(names):  # `-` before `_`: what has a name as it is gets it
+        if name.startswith(prefix):
+            at_oss = _META + name[len(prefix) :].replace("_", "-")
+            if _USER_NAME.fullmatch(at_oss) and at_oss not in user:
+                user[at_oss] = name
+            else:
+                nameless.append(name)
+    return _Names(
+        tuple((_HTTP[name], name) for name in names if name in _HTTP),
+        tuple(user.items()),
+        tuple(nameless),
+        tuple(n for n in names if _LOST.fullmatch(n) and not n.startswith(prefix)),
+    )
