@@ -24,9 +24,6 @@ log = logging.getLogger(__name__)
 # so many it is not the objects.
 ENOUGH_REFUSALS = 10
 
-# What would not go otherwise through the worker.
-_EITHER_WAY = frozenset({"NotFound", "SourceChanged", "InvalidKey", "Outage"})
-
 
 def may_copy_inside(job: "JobConfig") -> bool:
     """True if both ends are OSS in one region, asked with one pair of keys.
@@ -68,10 +65,11 @@ class ServerCopy:
         try:
             result = await self._copy(it, key, origin)
         except StorageError as exc:
-            if exc.code in _EITHER_WAY:
+            if exc.code == "Outage":
                 raise
             log.debug("%s is not copied inside the service: %s", key, exc)
-            result = await through_worker()  # raises what has nothing to do with copying
+            # Raises what has nothing to do with copying: it has changed, it is gone or archived.
+            result = await through_worker()
             self._count(exc)
             return result
         if self._refusals < ENOUGH_REFUSALS:

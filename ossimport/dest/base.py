@@ -88,9 +88,9 @@ class Destination(Protocol):
     async def copy_from(self, key: str, origin: Origin, headers: Mapping[str, str]) -> Stored:
         """Have the service copy the bytes of a whole object, to be stored with `headers`.
 
-        Raises Permanent(code="NotFound") if the origin is gone, Permanent(code="SourceChanged") if
-        it is another version now. Any other refusal may concern copying alone: what the service
-        does not copy by itself can still be read and `put`. So it is in `copy_part_from`.
+        Raises Permanent if the origin is gone or another version now. A refusal may concern
+        copying alone, whatever its class: what the service does not copy by itself can still be
+        read and `put`. So it is in `copy_part_from`.
         """
 
     async def copy_part_from(

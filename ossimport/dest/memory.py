@@ -131,9 +131,9 @@ class MemoryDestination:
             raise _refused("NoSuchBucket", op, key)
         found = self.buckets[origin.bucket].objects.get(origin.key)
         if found is None:
-            raise _refused("NotFound", op, key)
+            raise _refused("NoSuchKey", op, key)
         if found.info.etag != origin.etag:
-            raise _refused("SourceChanged", op, key)
+            raise _refused("PreconditionFailed", op, key)
         return found
 
     def _keep_part(self, upload: _MemoryUpload, number: int, part: bytes, op: str) -> StoredPart:

@@ -239,10 +239,6 @@ class OssDestination:
             error = Permanent(
                 str(error), code=error.code, op=op, key=key, request_id=error.request_id
             )
-        elif response.status == 412:
-            error.code = "SourceChanged"
-        elif error.code == "NoSuchKey":
-            error.code = "NotFound"
         raise error
 
     def _copied_etag(self, response: Response, op: str, key: str) -> str:

@@ -218,22 +218,19 @@ class DestinationContract:
         upload_id = await dest.start_upload(key, PLAIN)
         second = await subject.origin("origin", b"other", PLAIN)
         gone = origin._replace(key=subject.prefix + "gone")
-        for wrong, code in ((origin, "SourceChanged"), (gone, "NotFound")):
+        for wrong in (origin, gone):
             for call in (
                 dest.copy_from(key, wrong, {}),
                 dest.copy_part_from(key, upload_id, 1, wrong, range(5)),
             ):
-                error = await refusal(call)
-                assert (error.code, error.key) == (code, key)
+                assert (await refusal(call)).key == key
         assert await dest.stat(key) is None
         assert await dest.list_parts(key, upload_id) == {}
         await dest.copy_from(key, second, {})
         assert subject.read(key)[0] == b"other"
         await dest.abort_upload(key, upload_id)
 
-    async def test_a_bucket_that_is_not_there_is_no_reason_to_vanish(
-        self, subject: Subject
-    ) -> None:
+    async def test_a_bucket_that_is_not_there_has_nothing_to_copy(self, subject: Subject) -> None:
         origin = await subject.origin("origin", b"body", PLAIN)
         with pytest.raises(StorageError) as caught:
             await subject.dest.copy_from(

@@ -102,6 +102,7 @@ class Service(MemoryDestination):
 
     async def _ask(self, op: str, work: Callable[[], Awaitable[T]]) -> T:
         self.asked.append(op)
+        await asyncio.sleep(0)
         for troubles, is_done in ((self.troubles, False), (self.lost, True)):
             trouble = troubles[op].pop(0) if troubles.get(op) else None
             if trouble is not None:
@@ -378,12 +379,23 @@ async def test_refusals_at_once_are_told_in_one_line(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "ossimport")
-    bench.dest.troubles["copy"] = [denied() for _ in range(29)]  # the last in flight succeeds
+    late = asyncio.Event()
+
+    async def wait() -> None:
+        await late.wait()
+
+    slow = await bench.source.put("slow", b"x")
+    bench.source.meanwhile = [wait]  # what is in flight may still succeed
+    copied = asyncio.create_task(bench.copy(slow))
+    await asyncio.sleep(0)
+    bench.dest.troubles["copy"] = [denied() for _ in range(30)]
     infos = [await bench.source.put(str(number), b"x") for number in range(30)]
     await asyncio.gather(*map(bench.copy, infos))
+    late.set()
+    assert (await copied).outcome is Outcome.COPIED
     await bench.copy(await bench.source.put("later", b"x"))
+    assert bench.dest.asked[-2:] == ["copy", "put"]
     assert len(caplog.records) == 1
-    assert bench.dest.asked[-1] == "put"
 
 
 async def test_refusals_of_some_objects_do_not_stop_the_others(bench: Bench) -> None:
@@ -402,6 +414,13 @@ async def test_what_goes_neither_way_says_nothing_of_copying(bench: Bench) -> No
         assert (result.outcome, result.code) == (Outcome.FAILED, "AccessDenied")
     assert (await bench.copy(await bench.source.put("a", b"x"))).outcome is Outcome.COPIED
     assert bench.dest.asked[-1] == "copy"
+
+
+async def test_an_origin_that_is_taken_for_another_version_is_read(bench: Bench) -> None:
+    bench.dest.troubles["copy"] = [Permanent("no", code="PreconditionFailed")] * 2
+    result = await bench.copy(await bench.source.put("a", b"hello"))
+    assert (result.outcome, bench.stored("a")) == (Outcome.COPIED, b"hello")
+    assert bench.dest.asked == ["copy", "put"]
 
 
 async def test_a_key_that_oss_cannot_hold_fails_without_being_read(bench: Bench) -> None:
@@ -427,6 +446,12 @@ async def test_a_large_object_is_copied_in_parts_and_none_read(bench: Bench) -> 
     assert bench.source.read_bytes == 0
     assert bench.saved[-1] is None
     assert bench.engine.moving == 0
+
+
+async def test_copied_parts_are_not_sized_for_a_workers_memory() -> None:
+    bench = Bench(POLICY._replace(part_size=100))
+    await bench.copy(await bench.source.put("big", BIG))
+    assert bench.dest.asked == ["copy_part"] * 5 + ["finish"]
 
 
 async def test_one_byte_more_than_oss_copies_at_once_goes_in_parts(bench: Bench) -> None:
@@ -576,6 +601,8 @@ JOB = JobConfig(
         ({"prefix": "a/"}, {"prefix": "b/", "bucket": "one"}, True),
         ({"prefix": "a/"}, {"prefix": "a/", "bucket": "one"}, False),
         ({"domain": "oss-cn-beijing.aliyuncs.com"}, {}, False),
+        ({}, {"host": "oss-cn-beijing.aliyuncs.com"}, False),
+        ({}, {"host": "127.0.0.1", "port": 9000}, False),
         ({"domain": "oss-accelerate.aliyuncs.com"}, {}, False),
         ({"access_key": "other"}, {}, False),
         ({"type": "s3"}, {}, False),
