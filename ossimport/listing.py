@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 from ossimport.errors import Fatal
+from ossimport.http_date import whole_seconds_ns
 from ossimport.model import ObjectInfo
 from ossimport.naming import display
 
@@ -134,7 +135,7 @@ def _decoded(text: str) -> str:
 
 
 def _size(text: str) -> int:
-    if text.isdecimal():
+    if text.isdecimal() and len(text) < 19:
         return int(text)
     raise NotAListing(f"Size is {text[:20]!r}")
 
@@ -143,7 +144,7 @@ def _size(text: str) -> int:
 def time_ns(text: str) -> int:
     """The time that a listing says, cut to whole seconds. Raises ValueError if it is none."""
     time = datetime.fromisoformat(text)
-    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()) * 10**9
+    return whole_seconds_ns(int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()))
 
 
 def loops(what: str) -> Fatal:

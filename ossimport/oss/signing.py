@@ -27,8 +27,12 @@ def encode_path(path: str) -> str:
 
 def encode_query(params: Mapping[str, str]) -> str:
     """Return the query string, sorted and encoded as OSS signs it; it can be sent as it is."""
-    pairs = sorted((quote(name, safe=""), quote(value, safe="")) for name, value in params.items())
+    pairs = sorted((_encoded(name), _encoded(value)) for name, value in params.items())
     return "&".join(f"{name}={value}" if value else name for name, value in pairs)
+
+
+def _encoded(text: str) -> str:
+    return quote(text, safe="", errors="surrogateescape")
 
 
 @lru_cache(maxsize=256)  # the objects of a job differ in values, hardly ever in names

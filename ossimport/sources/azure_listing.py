@@ -91,7 +91,7 @@ class _Reader:
         if fields.get("ResourceType") == "directory":
             return
         size = fields["Content-Length"]
-        if not size.isdecimal():
+        if not size.isdecimal() or len(size) > 18:
             raise NotAListing(f"Content-Length is {size[:20]!r}")
         time_ns = http_date_ns(fields["Last-Modified"])
         etag = fields.get("Etag", "").strip('"')

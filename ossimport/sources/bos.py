@@ -5,7 +5,6 @@ An archived object must be restored first. A symbolic link is copied as what it 
 
 import base64
 import binascii
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.bos_listing import parse_page
 from ossimport.sources.bos_signing import BosSigner, encode_query
 from ossimport.sources.bucket_source import BucketSource, Service
+from ossimport.sources.json_answer import read_json
 from ossimport.sources.key_range import PAGE
 from ossimport.sources.refusals import (
     CHECK_KEYS,
@@ -203,8 +203,8 @@ def _endpoint(domain: str) -> Endpoint:
 def _read(response: Response) -> Refusal:
     """Read a refusal in JSON, or what something in between has sent."""
     try:
-        said = json.loads(response.body)
-    except (ValueError, RecursionError):
+        said = read_json(response.body)
+    except ValueError:
         said = None
     fields = said if isinstance(said, dict) else {}
     return Refusal(

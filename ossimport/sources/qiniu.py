@@ -4,7 +4,6 @@ An archived object must be restored first.
 """
 
 import base64
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,12 +12,14 @@ from urllib.parse import quote
 
 from ossimport.config.places import endpoint
 from ossimport.errors import StorageError, Transient
+from ossimport.http_date import whole_seconds_ns
 from ossimport.listing import MAX_PAGE
 from ossimport.model import ObjectInfo
 from ossimport.qetag import is_qetag
 from ossimport.sources import http_read
 from ossimport.sources.addressing import encoded, is_plain
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
+from ossimport.sources.json_answer import name_of, number_of, read_json
 from ossimport.sources.marker_source import MarkerSource, Service, inside, listed
 from ossimport.sources.prefix_lanes import MarkedPage
 from ossimport.sources.qiniu_signing import QiniuSigner
@@ -143,10 +144,11 @@ class _Qiniu:
 
     def _page(self, said: Any) -> MarkedPage:
         objects = [
-            listed(_info(inside(self._prefix, item["key"]), item)) for item in said["items"] or []
+            listed(_info(inside(self._prefix, name_of(item["key"])), item))
+            for item in said["items"] or []
         ]
-        folders = [inside(self._prefix, name) for name in said.get("commonPrefixes") or []]
-        return MarkedPage(objects, folders, said.get("marker") or "")
+        folders = [inside(self._prefix, name_of(name)) for name in said.get("commonPrefixes") or []]
+        return MarkedPage(objects, folders, name_of(said.get("marker") or ""))
 
     async def stat(self, key: str) -> ObjectInfo:
         if self._access.use_head:
@@ -253,7 +255,7 @@ class _Interface:
         if response.status != 200:
             raise self.refused(response, op, key)
         try:
-            return parse(json.loads(response.body))
+            return parse(read_json(response.body))
         except (LookupError, TypeError, ValueError, AttributeError) as exc:
             what = "the answer is not one of Qiniu Kodo. Cure: check srcDomain"
             raise bad_response(where, what) from exc
@@ -276,13 +278,13 @@ def _info(key: str, said: Mapping[str, Any]) -> ObjectInfo:
 
     Its time has units of 100 ns and is cut to the seconds that a domain says.
     """
-    size, put_time = int(said["fsize"]), int(said["putTime"])
-    return ObjectInfo(key, size, put_time // 10**7 * 10**9, str(said["hash"]))
+    size, put_time = number_of(said["fsize"]), number_of(said["putTime"])
+    return ObjectInfo(key, size, whole_seconds_ns(put_time // 10**7), name_of(said["hash"]))
 
 
 def _read_refusal(response: Response) -> Refusal:
     try:
-        said = json.loads(response.body)
+        said = read_json(response.body)
         message = printable(str(said["error"]))
     except (ValueError, KeyError, TypeError):
         message = ""

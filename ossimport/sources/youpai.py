@@ -8,7 +8,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -21,10 +20,12 @@ from urllib.parse import quote
 
 from ossimport.config.places import endpoint
 from ossimport.errors import StorageError, Transient
+from ossimport.http_date import whole_seconds_ns
 from ossimport.listing import MAX_PAGE
 from ossimport.model import Lane, ObjectInfo, Verdict
 from ossimport.sources import http_read
 from ossimport.sources.base import Checksum, Payload, Scan, Source
+from ossimport.sources.json_answer import name_of, number_of, read_json
 from ossimport.sources.level_walk import Child, LevelPage, LevelScan
 from ossimport.sources.refusals import (
     LESS_LOAD,
@@ -270,32 +271,26 @@ def _encoded(path: str) -> str:
 
 def _read_page(response: Response) -> LevelPage:
     """Read a page: JSON, or the lines that older nodes answer with. Raises for anything else."""
-    text = response.body.decode()
     is_json = "json" in response.headers.get("content-type", "")
     if is_json or "x-upyun-list-iter" not in response.headers:
-        page = json.loads(text)
+        page = read_json(response.body)
         children = [_child(entry) for entry in page["files"] or []]
-        marker = page.get("iter") or ""
+        marker = name_of(page.get("iter") or "")
     else:
-        children = [_child_of_line(line) for line in text.split("\n") if line]
+        children = [_child_of_line(line) for line in response.body.decode().split("\n") if line]
         marker = response.headers["x-upyun-list-iter"]
-    if not isinstance(marker, str):
-        raise ValueError("the marker is no text")
     return LevelPage(children, "" if marker == _LAST_PAGE else marker)
 
 
 def _child(entry: Mapping[str, object]) -> Child:
-    name, size, seconds = entry["name"], entry.get("length", 0), entry.get("last_modified", 0)
-    if not (isinstance(name, str) and isinstance(size, int) and isinstance(seconds, int)):
-        raise ValueError("a field is of another kind")
-    etag = entry.get("etag")
-    is_directory = entry["type"] == "folder"
-    return Child(name, is_directory, size, seconds * 10**9, _bare(str(etag or "")))
+    size, seconds = (number_of(entry.get(field, 0)) for field in ("length", "last_modified"))
+    is_directory, etag = entry["type"] == "folder", _bare(str(entry.get("etag") or ""))
+    return Child(name_of(entry["name"]), is_directory, size, whole_seconds_ns(seconds), etag)
 
 
 def _child_of_line(line: str) -> Child:
     name, kind, size, seconds = line.rsplit("\t", 3)
-    return Child(name, kind == "F", int(size), int(seconds) * 10**9)
+    return Child(name, kind == "F", number_of(int(size)), whole_seconds_ns(int(seconds)))
 
 
 def _tidied(response: Response, method: str) -> Response:
@@ -314,7 +309,7 @@ def _tidied(response: Response, method: str) -> Response:
         if "x-upyun-file-size" in headers:
             headers["content-length"] = headers["x-upyun-file-size"]
         seconds = headers.get("x-upyun-file-date", "")
-        if "last-modified" not in headers and seconds.isdecimal():
+        if "last-modified" not in headers and seconds.isdecimal() and len(seconds) < 12:
             headers["last-modified"] = formatdate(int(seconds), usegmt=True)
     return response._replace(headers=headers)
 
@@ -326,10 +321,10 @@ def _bare(etag: str) -> str:
 
 def _read_refusal(response: Response) -> Refusal:
     """Read the service's words: JSON, or a line of HTML."""
-    text = response.body.decode("utf-8", "replace")
-    message, request_id = text, response.headers.get("x-request-id", "")
+    message = response.body.decode("utf-8", "replace")
+    request_id = response.headers.get("x-request-id", "")
     try:
-        said = json.loads(text)
+        said = read_json(response.body)
         message, request_id = str(said["msg"]), str(said.get("id") or request_id)
     except (ValueError, KeyError, TypeError, AttributeError):
         message = message.rpartition("</h1>")[2]  # what is before it is the status

@@ -113,7 +113,19 @@ class MarkerAnswers(ABC):
         with answering(lambda query: pages[query.get("marker", "")]) as (server, _):
             assert self.scan(server.endpoint) == ["a", "c"]
 
-    @pytest.mark.parametrize("body", [b"", b"<html>Welcome</html>", b"hello", b"<Other/>", b"[1]"])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"<html>Welcome</html>",
+            b"hello",
+            b"<Other/>",
+            b"[1]",
+            b"[" * 60_000,
+            b"<a>" * 9_999,
+        ],
+        ids=lambda body: repr(body[:9]),
+    )
     def test_a_listing_by_somebody_else_is_asked_for_again(self, body: bytes) -> None:
         fault = self.scan_failure(answer("200 OK", body))
         assert (type(fault), fault.code) == (Transient, "BadResponse")
@@ -139,6 +151,11 @@ class MarkerAnswers(ABC):
         assert isinstance(fault, Transient)
         assert (fault.request_id, fault.retry_after) == ("R", 9.0)
         assert "workerTaskThreadNum" in str(fault)
+
+    def test_a_refusal_may_be_anything(self) -> None:
+        for body in (b"[" * 60_000, b'{"error": 1e999}', b'{"msg": []}', b"\xff<Code>"):
+            fault = self.scan_failure(answer("503 Slow", body))
+            assert isinstance(fault, Transient)
 
     def test_a_lane_goes_on_where_a_storm_has_ended_it(self) -> None:
         storm = iter([True, True, False, True, False, True, False])

@@ -16,6 +16,16 @@ from tests.contract.bucket_answers import SECRET, answer, answering
 from tests.contract.marker_answers import BODY, MarkerAnswers
 
 HASH = qetag(BODY)
+ITEM = {"key": "a", "fsize": 10, "hash": HASH, "putTime": 17000000000000000}
+WRONG: list[tuple[str, object]] = [
+    ("key", "\ud800"),
+    ("fsize", -1),
+    ("fsize", 1.5),
+    ("fsize", 1 << 63),
+    ("fsize", float("inf")),
+    ("putTime", "1"),
+    ("hash", "\udcff"),
+]
 
 
 class TestQiniuAnswers(MarkerAnswers):
@@ -86,7 +96,16 @@ class TestQiniuAnswers(MarkerAnswers):
             assert payload.checksum == checksum
 
     @pytest.mark.parametrize(
-        "said", [{}, {"items": 5}, {"items": [{"key": "a"}]}, [], {"items": [1]}]
+        "said",
+        [
+            {},
+            {"items": 5},
+            {"items": [{"key": "a"}]},
+            [],
+            {"items": [1]},
+            *({"items": [{**ITEM, name: value}]} for name, value in WRONG),
+            {"items": [], "marker": 5},
+        ],
     )
     def test_what_is_no_page_is_refused(self, said: object) -> None:
         fault = self.scan_failure(answer("200 OK", json.dumps(said).encode()))
