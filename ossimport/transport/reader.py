@@ -31,8 +31,9 @@ class ResponseReader:
         self._status = 0  # of the final response, once its head is complete
         self._headers: dict[str, str] = {}  # of the final response
         self._fields: list[tuple[bytes, bytes]] = []  # being read: of any head, or trailers
-        self._chunks: list[bytes] = []
-        self._body: bytearray | None = None  # instead of `_chunks`, when the length is known
+        self._chunks: list[bytes] = []  # of a body whose length is known, from one piece
+        self._body: bytearray | None = None  # instead of `_chunks`, when more pieces have to come
+        self._grown: bytearray | None = None  # a body whose length is not known, so far
         self._size = 0  # bytes of body received
         self._length = -1  # bytes of body that the head promises; -1: it does not say
         self._silence = 0
@@ -75,7 +76,8 @@ class ResponseReader:
     def _response(self) -> Response:
         """What has been read. It is kept nowhere else: this connection may be idle for long."""
         chunks, self._chunks = self._chunks, []
-        body, self._body = self._body, None
+        body = self._grown if self._body is None else self._body
+        self._body = self._grown = None
         if body is not None:
             return Response(self._status, self._headers, body)
         return Response(
@@ -144,7 +146,12 @@ class ResponseReader:
             self.persistent = False
             return
         self._silence = 0
-        self._chunks.append(data)
+        if self._length >= 0:
+            self._chunks.append(data)
+        elif self._grown is None:
+            self._grown = bytearray(data)
+        else:
+            self._grown += data  # each for itself, those of two bytes would take twenty times that
         self._size += len(data)
         self._limit(self._size)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -348,6 +349,19 @@ def test_a_body_larger_than_allowed_is_permanent(wire: bytes) -> None:
         read([wire], max_body=10)
     assert caught.value.code == "BadResponse"
     assert read([wire], max_body=11) is None
+
+
+def test_many_small_chunks_take_no_more_memory_than_a_large_one() -> None:
+    reader = ResponseReader(HTTP)
+    reader.begin(head_only=False, max_body=1 << 20)
+    reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    piece = b"2\r\nxy\r\n" * 1000
+    tracemalloc.start()
+    for _ in range(100):
+        reader.feed(piece)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 20  # for 200,000 bytes
 
 
 def test_many_small_chunks_are_no_flood() -> None:
