@@ -1,5 +1,6 @@
 """Requests to any web server: redirects followed, refusals put into words, odd answers mended."""
 
+import ipaddress
 import re
 import zlib
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from urllib.parse import urljoin
 
 from ossimport.errors import Permanent, StorageError, Transient
 from ossimport.naming import display
-from ossimport.sources.http_url import Url, encode, parse_url
+from ossimport.sources.http_url import Url, parse_url
 from ossimport.transport import Endpoint, Response, Transport
 
 _MOST_REDIRECTS = 5
@@ -17,6 +18,11 @@ _REMEMBERED = 100  # servers
 _OURS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "ossimport"}
 _TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)", re.ASCII)
 _PASSING = {408: "Timeout", 425: "ServerError", 429: "Throttled"}
+# Where clouds tell each of their hosts of itself, with the keys of its role.
+_METADATA = [
+    ipaddress.ip_network(text)
+    for text in ("169.254.0.0/16", "100.100.100.200/32", "fe80::/10", "fd00:ec2::/32")
+]
 _ABSENT = frozenset({404, 410})
 _DENIED = frozenset({401, 403})
 
@@ -33,7 +39,8 @@ class Web:
     ) -> Response:
         """Send a request to wherever the server leads. Nothing in it is a secret.
 
-        Raises Permanent(code="Redirected") where it leads nowhere, or from https to http.
+        Raises Permanent(code="Redirected") where it leads nowhere, from https to http, or to what
+        is only this host's to ask for.
         """
         headers = {**_OURS, **headers}
         for _ in range(_MOST_REDIRECTS + 1):
@@ -57,7 +64,7 @@ def _led_to(url: Url, location: str) -> Url:
     # Headers arrive as latin-1; servers that do not encode paths write UTF-8.
     text = location.encode("latin-1").decode("utf-8", "replace").partition("#")[0]
     try:
-        target = parse_url(urljoin(f"{url.endpoint}{url.target}", encode(text)))
+        target = parse_url(urljoin(f"{url.endpoint}{url.target}", text))
     except ValueError as exc:
         raise Permanent(f"{url} leads to no URL: {exc}", code="Redirected") from exc
     if (url.endpoint.scheme, target.endpoint.scheme) == ("https", "http"):
@@ -66,7 +73,18 @@ def _led_to(url: Url, location: str) -> Url:
             "that is all right",
             code="Redirected",
         )
+    if _is_own(target.endpoint.host) and not _is_own(url.endpoint.host):
+        raise Permanent(f"{url} leads back to this host: {target}", code="Redirected")
     return target
+
+
+def _is_own(host: str) -> bool:
+    """What answers there depends on who asks: nobody else can mean to send us there."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or any(address in network for network in _METADATA)
 
 
 def refused(response: Response, url: Url, op: str, key: str) -> StorageError:
@@ -107,11 +125,12 @@ def total_size(response: Response) -> int | None:
 def decoded(response: Response, size: int) -> Response:
     """The answer without a compression that we had not asked for, if it is of so many bytes then.
 
+    `size` is -1 where it is not known: what would come out is not bounded by anything then.
     What stays compressed is stored so, with its Content-Encoding.
     """
     if response.headers.get("content-encoding", "").lower() not in {"gzip", "x-gzip", "deflate"}:
         return response
-    if response.status != 200 or len(response.body) == size:
+    if response.status != 200 or len(response.body) == size or size < 0:
         return response
     unpacker = zlib.decompressobj(wbits=47)
     try:

@@ -59,7 +59,6 @@ def read_path(path: str) -> tuple[str, str]:
     return key, "" if tail == encode_name(key) else tail
 
 
-@lru_cache(maxsize=4096)  # a list has many more lines than prefixes
 def parse_url(text: str) -> Url:
     """Take a URL or its beginning apart; without a scheme it is http. Raises BadUrl."""
     found = _URL.fullmatch(text)
@@ -75,6 +74,12 @@ def parse_url(text: str) -> Url:
     port = int(named[2]) if named[2] else _DEFAULT_PORTS[scheme]
     target = encode(rest if rest[:1] == "/" else f"/{rest}")
     return Url(Endpoint(scheme, _host(named[1]), port), target)
+
+
+@lru_cache(maxsize=4096)  # a list has many more lines than prefixes
+def parse_prefix(text: str) -> Url:
+    """The same, for what many URLs of a list begin with. Raises BadUrl."""
+    return parse_url(text)
 
 
 def _host(text: str) -> str:
@@ -103,7 +108,7 @@ class Place(NamedTuple):
 
     def url(self, key: str) -> Url:
         """The URL of the object. Raises BadUrl for what this source did not make."""
-        base = parse_url(self.base)
+        base = parse_prefix(self.base)
         return Url(base.endpoint, base.target + (self.tail or encode_name(key)))
 
     def pack(self) -> str:

@@ -19,6 +19,7 @@ from ossimport.sources.http_url import (
     BadUrl,
     HasPassword,
     Place,
+    parse_prefix,
     parse_url,
     read_path,
 )
@@ -190,7 +191,7 @@ def _pattern(separator: bytes) -> re.Pattern[bytes]:
 def _join(prefix: str, path: str) -> tuple[str, str]:
     """The URL's beginning, and the path behind it."""
     try:
-        start = parse_url(prefix)
+        start = parse_prefix(prefix)
     except HasPassword as exc:
         raise BadLine(
             "ListPassword",

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import hashlib
+import tracemalloc
 import zlib
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.model import Lane, ObjectInfo
 from ossimport.sources.base import Checksum, Payload
-from ossimport.sources.http_fetch import retry_after
+from ossimport.sources.http_fetch import Web, decoded, retry_after
 from ossimport.sources.http_list import HttpListSource
+from ossimport.sources.http_url import parse_url
 from ossimport.sources.list_lines import Columns
-from ossimport.transport import Transport
+from ossimport.transport import Endpoint, Response, Transport
 from tests.contract.test_destination_oss_answers import own_authority
 from tests.servers.nginx import RunningNginx, run_nginx
 from tests.servers.raw_http import Peer, RawServer
@@ -461,6 +463,30 @@ def test_redirects_lead_anywhere_but_out_of_https(tmp_path: Path) -> None:
             error = refused(tmp_path / "list", f"{server.endpoint}/ a 5")
         assert error.code == "Redirected"
         assert "pw" not in str(error)
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "100.100.100.200", "127.0.0.1", "[::1]"])
+async def test_nobody_is_led_to_what_is_only_the_worker_s_to_ask_for(host: str) -> None:
+    class Leading(Transport):
+        async def request(self, *asked: object, **more: object) -> Response:
+            assert isinstance(asked[0], Endpoint)
+            assert asked[0].host == "example.test"
+            return Response(302, {"location": f"http://{host}/latest/meta-data"}, b"")
+
+    web = Web(Leading())
+    with pytest.raises(Permanent, match="back to this host") as caught:
+        await web.ask("GET", parse_url("http://example.test/a"), {}, 100)
+    assert caught.value.code == "Redirected"
+
+
+def test_what_comes_unpacked_is_bounded_by_what_was_wanted() -> None:
+    response = Response(200, {"content-encoding": "gzip"}, gzip.compress(bytes(1 << 20)))
+    tracemalloc.start()
+    for size in (-1, 0, 1000):
+        assert decoded(response, size) is response
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 18
 
 
 @pytest.mark.parametrize(
