@@ -93,6 +93,30 @@ def test_what_cannot_be_copied_is_told_and_the_rest_arrives(demo: Migration) -> 
     assert demo.stored("in/") == {"good": demo.stored("from/good")[""]}
 
 
+def test_what_does_not_arrive_is_counted_and_named(demo: Migration) -> None:
+    bucket = demo.bucket()
+    bucket.put_object("from/copied inside", b"body", {"x-oss-tagging": "a=b"})
+    bucket.append_object("from/through the worker", 0, b"line", {"x-oss-tagging": "a=b"})
+    bucket.put_object("from/whole", b"body", {"x-oss-meta-mtime": "12.5"})
+
+    demo.verb("submit", str(demo.job_file))
+
+    job = demo.finish()
+    assert (job["state"], job["objects"]["copied"]) == ("Succeed", 3), demo.logs()
+    assert job["unkept"] == {"objects": 2}
+    assert "metadata: 2 copied without all" in demo.verb("stat")
+    (log,) = (path.read_text() for path in demo.tree.glob("succeed_tasks/*/audit.log"))
+    named = [line for line in log.split("\n") if line.endswith(" unkept=x-oss-tagging-count")]
+    assert sorted(" ".join(line.split(" Detail:")[0].split()[3:]) for line in named) == [
+        "copied inside",
+        "through the worker",
+    ]
+    for name in ("copied inside", "through the worker"):
+        changed = bucket.head_object(f"from/{name}").last_modified
+        assert bucket.head_object(f"in/{name}").headers["x-oss-meta-mtime"] == str(changed)
+    assert bucket.head_object("in/whole").headers["x-oss-meta-mtime"] == "12.5"
+
+
 def test_a_source_that_cannot_be_read_is_refused_at_once(demo: Migration) -> None:
     demo.job["srcSecretKey"] = "wrong"
     demo.apply()
