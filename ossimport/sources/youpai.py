@@ -90,6 +90,9 @@ _WORDS = (
     (re.compile(r"\bblocked\b", re.IGNORECASE), "Blocked"),
     (re.compile(r"\b(bucket|service) not\b", re.IGNORECASE), "NoSuchBucket"),
 )
+# The service's words of a directory; a 404 without them may be from anybody on the way, and to take
+# it for an empty directory would leave out all that is in there.
+_NO_DIRECTORY = re.compile(r"\bnot (found|exist)", re.IGNORECASE)
 _STATUS_CODES = {401: "Unauthorized", 403: "AccessDenied", 404: "NotFound", 429: "Throttled"}
 
 
@@ -221,10 +224,10 @@ class _Service:
             exc.op = op
             raise
         if response.status != 200:
-            error = self.refused(response, op, "")
-            if error.code == "NotFound":
+            refusal = _read_refusal(response)
+            if refusal.code == "NotFound" and _NO_DIRECTORY.search(refusal.message):
                 return LevelPage([])
-            raise error
+            raise self.refused(response, op, "")
         try:
             return _read_page(response)
         except (ValueError, KeyError, TypeError, AttributeError) as exc:

@@ -267,6 +267,8 @@ def test_wrong_settings_stop_the_job_with_a_cure(
             "clock",
         ),
         (Answer(302, b"", {"location": "http://x/"}), Fatal, "HTTP302", "srcDomain"),
+        (Answer(404, b""), Fatal, "NotFound", "srcDomain"),
+        (Answer(404, b"<h1>404 Not Found</h1><hr>nginx"), Fatal, "NotFound", "srcDomain"),
         (Answer(200, b"<html>hello"), Transient, "BadResponse", "srcDomain"),
         (Answer(200, b'{"files": [{"name": 5}]}'), Transient, "BadResponse", "srcDomain"),
     ],
