@@ -12,19 +12,32 @@ from ossimport.service.borrow import sandbox_for
 from ossimport.sources import open_source
 from ossimport.transport import Endpoint, Transport
 
+# The transport cannot know who chose its address: here it is the job file.
+_CURES = {
+    "ConnectionFailed": "check host and port in {domain}, and the network",
+    "ConnectionRefused": "check host and port in {domain}, and that the server runs",
+    "ConnectionReset": "check host and port in {domain}, and firewalls and proxies on the way",
+    "DnsFailure": "check {domain}, and the name servers of this machine",
+    "ServerError": "try again later; quote the request id to the service's support",
+    "Timeout": "check host and port in {domain}, and firewalls and proxies on the way",
+    "TlsError": "check the host in {domain}, and write http:// there if it has no TLS",
+}
+
 
 def preflight(system: SystemConfig, job: JobConfig) -> None:
     """See that the source can be read and the bucket written. Raises PreflightError for both."""
     wrong = _not_yet(job)
+    at = "the URLs of the list" if job.source.type == "http" else "srcDomain"
     try:
         _check_source(system, job)
     except StorageError as error:
-        wrong.append(f"The source ({job.source.type}) cannot be used: {_told(error)}")
+        wrong.append(f"The source ({job.source.type}) cannot be used: {_told(error, at)}")
     try:
         with sandbox_for(system, job.dest.host, job.dest.port):
             asyncio.run(_check_dest(job.dest))
     except StorageError as error:
-        wrong.append(f"The destination (bucket {job.dest.bucket}) cannot be used: {_told(error)}")
+        told = _told(error, "destDomain")
+        wrong.append(f"The destination (bucket {job.dest.bucket}) cannot be used: {told}")
     if wrong:
         raise PreflightError("\n".join(wrong))
 
@@ -74,7 +87,7 @@ async def _abort(config: DestConfig, uploads: Sequence[Upload]) -> list[tuple[Up
             try:
                 await dest.abort_upload(upload.key, upload.upload_id)
             except StorageError as error:
-                left.append((upload, _told(error)))
+                left.append((upload, _told(error, "destDomain")))
     return left
 
 
@@ -102,5 +115,10 @@ async def _opened(config: DestConfig) -> AsyncIterator[Destination]:
         await transport.close()
 
 
-def _told(error: StorageError) -> str:
-    return f"{error.code}: {error}"
+def _told(error: StorageError, domain: str) -> str:
+    """The error, and its cure if whoever raised it knew none; `domain` is where its host is set."""
+    told = f"{error.code}: {error}"
+    cure = _CURES.get(error.code)
+    if cure is None or "Cure: " in told:
+        return told
+    return f"{told}. Cure: {cure.format(domain=domain)}"

@@ -49,7 +49,7 @@ _MAX_PAGE = 32 << 20  # bytes: of names of 1,024 characters, all percent-encoded
 _KEYS = "check srcAccessKey, the account, and srcSecretKey, one of its keys or a whole SAS"
 _NEW_SAS = "make a SAS that is valid now and put it in srcSecretKey"
 _PLACE = "check srcAccessKey and srcBucket, the container"
-_SAS_READS = "the SAS needs the permissions read and list (sp=rl)"
+_SAS_READS = "srcSecretKey must be a key of this account, or a SAS with read and list (sp=rl)"
 _REFUSALS = Refusals(
     service="Azure Blob Storage",
     fatal={

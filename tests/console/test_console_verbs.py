@@ -1,13 +1,15 @@
 """The verbs while no service runs: exit codes, texts, what they leave behind."""
 
 import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from ossimport import __version__
-from tests.servers.installation import Installation
+from tests.servers.installation import Installation, free_port
 
 SUPPORT = """\
 Support command:
@@ -83,6 +85,34 @@ def test_all_mistakes_of_a_job_file_are_told_at_once_and_nothing_is_started(
         assert answer.stderr.count("cure: ") == 3
         assert not (installation.wd / "run" / "supervisor.pid").exists()
     assert "3 mistakes" in (installation.wd / "logs" / "submit.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "code", "cure"),
+    [
+        ("http", "127.0.0.1:{closed}", "ConnectionRefused", "check host and port in {key}, and"),
+        ("https", "127.0.0.1:{plain}", "TlsError", "check the host in {key}, and write http://"),
+        ("http", "no-such-host.invalid", "DnsFailure", "check {key}, and the name servers"),
+    ],
+)
+def test_a_wrong_endpoint_is_refused_with_the_key_to_mend(
+    installation: Installation, scheme: str, host: str, code: str, cure: str
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as plain:
+        threading.Thread(target=plain.serve_forever, args=(0.02,), daemon=True).start()
+        ports = {"closed": free_port(), "plain": plain.server_port}
+        domain = f"{scheme}://{host.format(**ports)}"
+        cos = {"srcAccessKey": "a", "srcSecretKey": "b", "srcBucket": "photos-1250000000"}
+        installation.write_job(
+            srcType="cos", srcPrefix="", srcDomain=domain, **cos, destDomain=domain
+        )
+        answer = installation.run("submit")
+        plain.shutdown()
+    assert answer.returncode == 3
+    ends = [line for line in answer.stderr.splitlines() if "cannot be used" in line]
+    for line, key in zip(ends, ("srcDomain", "destDomain"), strict=True):
+        assert f"cannot be used: {code}: " in line
+        assert f". Cure: {cure.format(key=key)}" in line
 
 
 def test_a_job_is_submitted_looked_at_refused_twice_and_cleaned(

@@ -68,6 +68,7 @@ class TestAzureAnswers(MarkerAnswers):
     scan_refusals = [
         ("403 No", DENIED, Fatal, "AccessDenied", "sp=rl"),
         ("403 No", "AuthorizationFailure", Fatal, "AccessDenied", "network rules"),
+        ("403 No", "AuthorizationFailure", Fatal, "AccessDenied", "a key of this account"),
         ("403 No", "AuthenticationFailed", Fatal, "AuthenticationFailed", "srcSecretKey"),
         (
             "403 No",
