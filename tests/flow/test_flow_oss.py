@@ -35,11 +35,14 @@ ODD_KEYS = [
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Migration]:
-    """A job from `from/` to `in/` of one bucket, and the service, the sandbox with it, running."""
+    """A job from `from/` to `in/` of one bucket, and the service, the sandbox with it, running.
+
+    Both ends are the same host by two names, so that OSS does not copy by itself.
+    """
     with migration(tmp_path / "home", multipartUploadThreshold="1m") as made:
         made.job |= {
             "srcType": "oss",
-            "srcDomain": f"http://127.0.0.1:{made.sandbox_port}",
+            "srcDomain": f"http://localhost:{made.sandbox_port}",
             "srcAccessKey": "sandbox",
             "srcSecretKey": "sandbox-secret",
             "srcBucket": "ossimport-demo",

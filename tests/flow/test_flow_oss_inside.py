@@ -10,12 +10,14 @@ import pytest
 
 from ossimport.parts import COPIED_PART_SIZE
 from ossimport.server_copy import ENOUGH_REFUSALS
+from tests.flow.test_flow_oss import ODD_KEYS
 from tests.servers.migration import Migration, migration
 from tests.servers.witness import Witness, witness
 
 pytestmark = pytest.mark.slow
 
-COUNT = 300
+PLAIN = 300
+COUNT = PLAIN + len(ODD_KEYS)
 HEADERS = {"Content-Type": "text/x-odd", "Cache-Control": "no-cache", "x-oss-meta-a": "b"}
 GIB = 1 << 30
 IN_FLIGHT = 20
@@ -54,7 +56,9 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 def fill(bucket: oss2.Bucket) -> None:
     """Small objects, none, one that the worker would send in parts, and one made of parts."""
     rng = random.Random(3)
-    for number in range(COUNT):
+    for key in ODD_KEYS:
+        bucket.put_object(f"from/{key}", key.encode(), HEADERS)
+    for number in range(PLAIN):
         bucket.put_object(f"from/{number:03d} +%", b"%d" % number * (number % 5), HEADERS)
     bucket.put_object("from/large", rng.randbytes(3 << 20), HEADERS)
     upload_id = bucket.init_multipart_upload("from/parts", HEADERS).upload_id
@@ -130,3 +134,18 @@ def test_what_may_not_be_copied_inside_goes_through_the_worker(demo: Demo) -> No
     tried = len(demo.seen.of("PUT", copies=True))
     assert ENOUGH_REFUSALS <= tried < ENOUGH_REFUSALS + IN_FLIGHT
     assert demo.job.logs().count("objects go through this worker from now on") == 1
+
+
+def test_an_md5_to_be_recorded_is_made_of_bytes_that_are_read(demo: Demo) -> None:
+    demo.job.verb("stop")
+    demo.job.system["workerRecordMd5"] = "true"
+    demo.job.apply()
+    demo.job.verb("start")
+    demo.job.bucket().put_object("from/a", b"hello")
+
+    demo.job.verb("submit", str(demo.job.job_file))
+
+    assert demo.job.finish()["state"] == "Succeed", demo.job.logs()
+    kept = demo.job.bucket().head_object("in/a").headers
+    assert kept["x-oss-meta-md5"] == "5d41402abc4b2a76b9719d911017c592"
+    assert demo.seen.of("PUT", copies=True) == []
