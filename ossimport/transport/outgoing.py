@@ -2,7 +2,7 @@
 
 import asyncio
 
-# More would come back together, and keep each other waiting: at 60, a tenth of the time.
+# More would come back together, and keep each other waiting.
 _MOST = 16
 
 
