@@ -201,6 +201,19 @@ async def test_the_service_may_copy_what_it_has_as_it_is(world: OssWorld) -> Non
         assert origin[:3] == (world.service.bucket, world.prefix + key, infos[key].etag)
         assert origin.crc64 == crc64(body)
         assert origin.headers == headers or key == "empty"
+        assert origin.unkept == ()
+    await source.close()
+
+
+async def test_tags_do_not_go_along_however_an_object_is_copied(world: OssWorld) -> None:
+    world.bucket.put_object(f"{world.prefix}key", b"body", {"x-oss-tagging": "a=b"})
+    source = world.open()
+    assert isinstance(source, Origins)
+    info = await source.stat("key")
+    origin = await source.origin(info)
+    assert origin is not None
+    wanted = ("x-oss-tagging-count",)
+    assert origin.unkept == (await source.read(info, 0, 4)).unkept == wanted
     await source.close()
 
 

@@ -388,16 +388,18 @@ def test_a_ledger_that_goes_on_losing_steps_is_told_of_with_a_cure(tmp_path: Pat
 
 def test_tasks_that_a_worker_held_are_pending_again(tmp_path: Path) -> None:
     world = World(tmp_path)
-    world.plan([[1, 2, 3]], 0)
+    world.plan([[1, 2, 3, 4]], 0)
     world.claim()
-    world.copy([Outcome.COPIED])
+    world.copy([Outcome.COPIED] * 3)
     world.drain()
     world.lose_ledger()
     (path,) = world.journal.root.rglob("TASK")
     assert path.parent.parent.name == "pending_tasks"
+    assert world.look().unkept == 1
     world.claim()
     (claim,) = world.claims
-    assert list(claim.marks) == [Mark.COPIED_CRC64, Mark.LEFT, Mark.LEFT]
+    copied, less = Mark.COPIED_CRC64, Mark.COPIED_LESS_CRC64
+    assert list(claim.marks) == [copied, copied, less, Mark.LEFT]
 
 
 def test_an_ended_task_whose_log_lost_lines_is_copied_again_where_they_are_missing(
