@@ -116,8 +116,7 @@ def test_a_library_is_imported_only_where_it_is_hidden(path: Path) -> None:
             assert any(relative.startswith(place) for place in places), f"{relative}: {name}"
 
 
-# What only one source needs, by what the names of its modules begin with. `http_read` is not the
-# source http's: every store that serves objects over HTTP is read by it.
+# What only one source needs, by what the names of its modules begin with.
 OF_SOURCES = {
     "azure": ("azure",),
     "bos": ("bos",),
@@ -144,7 +143,7 @@ def test_every_source_is_known_here() -> None:
         assert source_of(module.rpartition(".")[2]) == name
 
 
-SOURCES = sorted((ROOT / "ossimport/sources").glob("*.py"))
+SOURCES = sorted((ROOT / "ossimport/sources").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)

@@ -16,14 +16,14 @@ from urllib.parse import quote, urlsplit
 from ossimport.errors import Fatal, StorageError
 from ossimport.listing import NotAListing
 from ossimport.model import ObjectInfo
-from ossimport.sources import http_read
-from ossimport.sources.addressing import encoded, is_plain
 from ossimport.sources.azure_listing import parse_blobs
 from ossimport.sources.azure_signing import VERSION, SharedKeySigner
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
-from ossimport.sources.marker_source import MarkerSource, Service, inside, listed
-from ossimport.sources.prefix_lanes import MarkedPage
-from ossimport.sources.refusals import (
+from ossimport.sources.lanes.prefix_lanes import MarkedPage
+from ossimport.sources.over_http import http_read
+from ossimport.sources.over_http.addressing import encoded, is_plain
+from ossimport.sources.over_http.marker_source import MarkerSource, Service, inside, listed
+from ossimport.sources.over_http.refusals import (
     LESS_LOAD,
     SET_CLOCK,
     Refusal,

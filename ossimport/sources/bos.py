@@ -15,14 +15,14 @@ from urllib.parse import quote
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
 from ossimport.listing import MAX_PAGE, NotAListing, Page
-from ossimport.sources.addressing import is_region, locate
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.bos_listing import parse_page
 from ossimport.sources.bos_signing import BosSigner, encode_query
-from ossimport.sources.bucket_source import BucketSource, Service
-from ossimport.sources.json_answer import read_json
-from ossimport.sources.key_range import PAGE
-from ossimport.sources.refusals import (
+from ossimport.sources.lanes.key_range import PAGE
+from ossimport.sources.over_http.addressing import is_region, locate
+from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.json_answer import read_json
+from ossimport.sources.over_http.refusals import (
     CHECK_KEYS,
     LESS_LOAD,
     RENEW,

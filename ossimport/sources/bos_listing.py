@@ -4,7 +4,7 @@ from typing import Any
 
 from ossimport.listing import NotAListing, Page, time_ns
 from ossimport.model import ObjectInfo
-from ossimport.sources.json_answer import name_of, number_of, read_json
+from ossimport.sources.over_http.json_answer import name_of, number_of, read_json
 
 
 def parse_page(body: bytes | bytearray) -> Page:

@@ -13,12 +13,12 @@ from urllib.parse import quote
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
 from ossimport.listing import MAX_PAGE, NotAListing, Page, parse_page
-from ossimport.sources.addressing import encoded, is_region, locate
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
-from ossimport.sources.bucket_source import BucketSource, Service
 from ossimport.sources.cos_signing import CosSigner
-from ossimport.sources.key_range import PAGE
-from ossimport.sources.refusals import (
+from ossimport.sources.lanes.key_range import PAGE
+from ossimport.sources.over_http.addressing import encoded, is_region, locate
+from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.refusals import (
     CHECK_KEYS,
     LESS_LOAD,
     RENEW,

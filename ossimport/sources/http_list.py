@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.model import Lane, ObjectInfo, Verdict
 from ossimport.naming import display
-from ossimport.sources import http_read
 from ossimport.sources.base import Checksum, Payload, Scan, Source
 from ossimport.sources.http_fetch import Web, decoded, refused, strong_only, total_size
 from ossimport.sources.http_url import LISTED, NOTHING, SEEN, BadUrl, Place, Url
 from ossimport.sources.list_file import WINDOW, ListFile
 from ossimport.sources.list_lines import Columns
 from ossimport.sources.list_scan import ListScan, UrlList
-from ossimport.sources.side_loop import SideLoop
+from ossimport.sources.over_http import http_read
+from ossimport.sources.over_http.side_loop import SideLoop
 from ossimport.transport import Endpoint, Response, Transport
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from urllib.parse import quote, urlsplit
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
 from ossimport.listing import MAX_PAGE, NotAListing, Page, parse_page
-from ossimport.sources.addressing import locate
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
-from ossimport.sources.bucket_source import BucketSource, Service
-from ossimport.sources.key_range import PAGE
 from ossimport.sources.ks3_signing import Ks3Signer, encode_path
-from ossimport.sources.refusals import (
+from ossimport.sources.lanes.key_range import PAGE
+from ossimport.sources.over_http.addressing import locate
+from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.refusals import (
     CHECK_KEYS,
     LESS_LOAD,
     RENEW,
@@ -28,7 +28,7 @@ from ossimport.sources.refusals import (
     read_xml,
     translate,
 )
-from ossimport.sources.tidied import blame_name
+from ossimport.sources.over_http.tidied import blame_name
 from ossimport.transport import Endpoint, Response, Transport
 from ossimport.transport.faults import bad_response
 

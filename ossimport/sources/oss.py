@@ -17,11 +17,11 @@ from ossimport.listing import Page
 from ossimport.model import ObjectInfo, Origin
 from ossimport.oss.bucket import Access, OssBucket
 from ossimport.oss.refusals import SOURCE
-from ossimport.sources import http_read
 from ossimport.sources.base import Checksum, Origins, Source
-from ossimport.sources.bucket_source import BucketSource, Service
-from ossimport.sources.key_range import PAGE
-from ossimport.sources.metadata import carried
+from ossimport.sources.lanes.key_range import PAGE
+from ossimport.sources.over_http import http_read
+from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.metadata import carried
 from ossimport.transport import Endpoint, Response, Transport
 
 if TYPE_CHECKING:

@@ -16,14 +16,13 @@ from ossimport.http_date import whole_seconds_ns
 from ossimport.listing import MAX_PAGE
 from ossimport.model import ObjectInfo
 from ossimport.qetag import is_qetag
-from ossimport.sources import http_read
-from ossimport.sources.addressing import encoded, is_plain
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
-from ossimport.sources.json_answer import name_of, number_of, read_json
-from ossimport.sources.marker_source import MarkerSource, Service, inside, listed
-from ossimport.sources.prefix_lanes import MarkedPage
-from ossimport.sources.qiniu_signing import QiniuSigner
-from ossimport.sources.refusals import (
+from ossimport.sources.lanes.prefix_lanes import MarkedPage
+from ossimport.sources.over_http import http_read
+from ossimport.sources.over_http.addressing import encoded, is_plain
+from ossimport.sources.over_http.json_answer import name_of, number_of, read_json
+from ossimport.sources.over_http.marker_source import MarkerSource, Service, inside, listed
+from ossimport.sources.over_http.refusals import (
     CHECK_KEYS,
     LESS_LOAD,
     RESTORE,
@@ -34,6 +33,7 @@ from ossimport.sources.refusals import (
     retry_after,
     translate,
 )
+from ossimport.sources.qiniu_signing import QiniuSigner
 from ossimport.transport import Endpoint, Response, Transport
 from ossimport.transport.faults import bad_response
 from ossimport.transport.wire import host_header

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.listing import MAX_PAGE, MOST_EMPTY, NotAListing, Page, is_behind, loops, parse_page
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
-from ossimport.sources.bucket_source import BucketSource, Service
-from ossimport.sources.key_range import PAGE
-from ossimport.sources.refusals import Refusal, read_xml, translate, xml_field
+from ossimport.sources.lanes.key_range import PAGE
+from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.refusals import Refusal, read_xml, translate, xml_field
+from ossimport.sources.over_http.tidied import blame_name
 from ossimport.sources.s3_place import Place, find
 from ossimport.sources.s3_refusals import S3
 from ossimport.sources.s3_signing import SignerV4, encode_path, encode_query
-from ossimport.sources.tidied import blame_name
 from ossimport.transport import Response, Transport
 from ossimport.transport.faults import bad_response
 from ossimport.transport.wire import host_header

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from ossimport.config.places import endpoint
-from ossimport.sources.addressing import Address, is_plain
+from ossimport.sources.over_http.addressing import Address, is_plain
 from ossimport.transport import Endpoint
 
 _DEFAULT_REGION = "us-east-1"  # of s3.amazonaws.com, and what most other servers go by

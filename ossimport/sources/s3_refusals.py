@@ -1,6 +1,6 @@
 """What the refusals of S3 mean, of Amazon's and of the stores that are like it."""
 
-from ossimport.sources.refusals import (
+from ossimport.sources.over_http.refusals import (
     CHECK_KEYS,
     LESS_LOAD,
     RENEW,

@@ -23,11 +23,11 @@ from ossimport.errors import StorageError, Transient
 from ossimport.http_date import whole_seconds_ns
 from ossimport.listing import MAX_PAGE
 from ossimport.model import Lane, ObjectInfo, Verdict
-from ossimport.sources import http_read
 from ossimport.sources.base import Checksum, Payload, Scan, Source
-from ossimport.sources.json_answer import name_of, number_of, read_json
-from ossimport.sources.level_walk import Child, LevelPage, LevelScan
-from ossimport.sources.refusals import (
+from ossimport.sources.lanes.level_walk import Child, LevelPage, LevelScan
+from ossimport.sources.over_http import http_read
+from ossimport.sources.over_http.json_answer import name_of, number_of, read_json
+from ossimport.sources.over_http.refusals import (
     LESS_LOAD,
     SET_CLOCK,
     Refusal,
@@ -36,7 +36,7 @@ from ossimport.sources.refusals import (
     retry_after,
     translate,
 )
-from ossimport.sources.side_loop import SideLoop
+from ossimport.sources.over_http.side_loop import SideLoop
 from ossimport.transport import Endpoint, Response, Transport
 from ossimport.transport.faults import bad_response
 

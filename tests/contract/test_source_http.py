@@ -15,7 +15,7 @@ from ossimport.sources.base import Scan, Source
 from ossimport.sources.http_list import HttpListSource
 from ossimport.sources.http_url import encode_name
 from ossimport.sources.list_lines import Columns
-from ossimport.sources.side_loop import SideLoop
+from ossimport.sources.over_http.side_loop import SideLoop
 from tests.contract.source_contract import SourceContract, World
 from tests.servers.nginx import RunningNginx, run_nginx
 

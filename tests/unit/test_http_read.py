@@ -8,9 +8,9 @@ import pytest
 
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.model import ObjectInfo
-from ossimport.sources import http_read
 from ossimport.sources.base import Checksum
-from ossimport.sources.http_read import Dialect
+from ossimport.sources.over_http import http_read
+from ossimport.sources.over_http.http_read import Dialect
 from ossimport.transport import Response
 
 BODY = b"0123456789"

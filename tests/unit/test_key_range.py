@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ossimport.errors import Fatal, Transient
 from ossimport.listing import MOST_EMPTY, Page, is_behind
 from ossimport.model import Lane, ObjectInfo, Scanned
-from ossimport.sources.key_cut import Names
-from ossimport.sources.key_range import KeyRanges, KeyRangeScan
+from ossimport.sources.lanes.key_cut import Names
+from ossimport.sources.lanes.key_range import KeyRanges, KeyRangeScan
 
 MOST_LOOKS = 20
 

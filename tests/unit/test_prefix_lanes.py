@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from ossimport.errors import Fatal, Transient
 from ossimport.listing import MOST_EMPTY
 from ossimport.model import Lane, ObjectInfo, Scanned
-from ossimport.sources import prefix_lanes
-from ossimport.sources.name_order import NameOrder
-from ossimport.sources.prefix_lanes import MarkedPage, PrefixLanes, PrefixScan
+from ossimport.sources.lanes import prefix_lanes
+from ossimport.sources.lanes.name_order import NameOrder
+from ossimport.sources.lanes.prefix_lanes import MarkedPage, PrefixLanes, PrefixScan
 
 ORDERS: dict[str, Callable[[str], Any]] = {
     "utf-8": lambda name: name.encode("utf-8", "surrogatepass"),

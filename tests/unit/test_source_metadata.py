@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossimport.sources.metadata import ROOM, carried
+from ossimport.sources.over_http.metadata import ROOM, carried
 
 META = "x-amz-meta-"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
-from ossimport.sources.refusals import Refusal, Refusals, read_xml, translate
+from ossimport.sources.over_http.refusals import Refusal, Refusals, read_xml, translate
 
 TABLE = Refusals(
     service="Store",

@@ -20,7 +20,7 @@ from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.listing import MOST_EMPTY
 from ossimport.model import Lane, ObjectInfo, Verdict
 from ossimport.sources.base import Checksum
-from ossimport.sources.level_walk import Child, LevelPage, LevelScan
+from ossimport.sources.lanes.level_walk import Child, LevelPage, LevelScan
 from ossimport.sources.youpai import UpyunSigner, YoupaiSource
 from ossimport.transport import Endpoint
 from tests.contract.test_source_youpai import access_to

@@ -13,7 +13,7 @@ from ossimport.http_date import http_date_ns
 from ossimport.model import ObjectInfo
 from ossimport.naming import display
 from ossimport.sources.base import NO_HEADERS, Checksum, Payload
-from ossimport.sources.metadata import carried
+from ossimport.sources.over_http.metadata import carried
 from ossimport.transport import Response
 from ossimport.transport.wire import Body
 

@@ -10,11 +10,11 @@ from typing import Protocol
 from ossimport.listing import loops
 from ossimport.model import Lane, ObjectInfo, Scanned, Verdict
 from ossimport.naming import display
-from ossimport.sources import http_read
 from ossimport.sources.base import Payload, Scan
-from ossimport.sources.http_read import Dialect
-from ossimport.sources.prefix_lanes import MarkedPage, PrefixLanes
-from ossimport.sources.side_loop import SideLoop
+from ossimport.sources.lanes.prefix_lanes import MarkedPage, PrefixLanes
+from ossimport.sources.over_http import http_read
+from ossimport.sources.over_http.http_read import Dialect
+from ossimport.sources.over_http.side_loop import SideLoop
 from ossimport.transport import Transport
 
 _CHECKED = 10  # objects among which a check looks for one that has bytes

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ossimport.listing import MOST_EMPTY, loops
 from ossimport.model import Lane, Scanned
 from ossimport.naming import display
-from ossimport.sources.name_order import NameOrder, certain_cuts, possibly_last
+from ossimport.sources.lanes.name_order import NameOrder, certain_cuts, possibly_last
 
 _LOOKS = 20  # pages of a level that one split may cost
 _WORTH = 4  # pages of small directories that must lie ahead on one page of their level

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 
 from ossimport.listing import MOST_EMPTY, Page, is_behind, loops
 from ossimport.model import Lane, ObjectInfo, Scanned
-from ossimport.sources.key_cut import SAMPLE, Seen, find_cut
+from ossimport.sources.lanes.key_cut import SAMPLE, Seen, find_cut
 
 PAGE = 1000  # keys per request; a walk holds up to two pages, about a megabyte
 

@@ -1,0 +1,1 @@
+"""What the sources have in common that read objects over HTTP."""
