@@ -94,10 +94,15 @@ class Form(NamedTuple):
         cells = self.cells(line)
         columns = self.columns
         most = max(columns.prefix, columns.path)
-        if len(cells) < most or not cells[columns.path - 1]:
+        wrong = ""
+        if len(cells) < most:
+            wrong = f"there are {len(cells)} columns, {most} are needed"
+        elif not cells[columns.path - 1]:
+            wrong = f"column {columns.path}, the object name, is empty"
+        if wrong:
             raise BadLine(
                 "ListColumns",
-                f"Unknown http list file format: there are {len(cells)} columns, {most} are needed",
+                f"Unknown http list file format: {wrong}",
                 "write a URL prefix and an object name, and see httpPrefixColumn and "
                 "relativePathColumn",
             )

@@ -103,7 +103,8 @@ def test_columns_are_where_the_settings_say() -> None:
     ("line", "code", "words"),
     [
         (b"http://h/", "ListColumns", "1 columns, 2 are needed"),
-        (b"http://h/\t", "ListColumns", "columns"),
+        (b"http://h/\t", "ListColumns", "1 columns, 2 are needed"),
+        (b'http://h/ ""', "ListColumns", "column 2, the object name, is empty"),
         (b"http://h/ my file.jpg", "ListColumns", "double quotes"),
         (b'http://h/ "a b.jpg', "ListQuotes", "each double quote in it twice"),
         (b'http://h/ "a"b.jpg', "ListQuotes", "each double quote in it twice"),
