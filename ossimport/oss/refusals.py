@@ -6,7 +6,6 @@ comes with the string that was signed, which holds security tokens.
 """
 
 import base64
-import binascii
 import html
 import re
 from collections.abc import Mapping
@@ -102,7 +101,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes | bytearra
     if not body and "x-oss-err" in headers:
         try:
             body = base64.b64decode(headers["x-oss-err"])
-        except binascii.Error:
+        except ValueError:
             body = b""
     text = body.decode("utf-8", "replace")
     wish = headers.get("retry-after", "")

@@ -5,7 +5,6 @@ An archived blob must be rehydrated first.
 """
 
 import base64
-import binascii
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.lanes.prefix_lanes import MarkedPage
 from ossimport.sources.over_http import http_read
 from ossimport.sources.over_http.addressing import encoded, is_plain
+from ossimport.sources.over_http.checksums import stated_md5
 from ossimport.sources.over_http.marker_source import MarkerSource, Service, inside, listed
 from ossimport.sources.over_http.refusals import (
     LESS_LOAD,
@@ -156,7 +156,7 @@ def _signed(access: Access, clock: Callable[[], float]) -> Callable[[], _Sign]:
         )
     try:
         key = base64.b64decode(access.secret, validate=True)
-    except binascii.Error:
+    except ValueError:
         message = f"srcSecretKey is neither an account's key nor a SAS. Cure: {_KEYS}"
         raise Fatal(message, code="BadCredentials", op="open") from None
 
@@ -225,11 +225,7 @@ class _Azure:
         if headers.get("x-ms-blob-type", "BlockBlob") != "BlockBlob":
             return None
         whole = "x-ms-blob-content-md5" if "content-range" in headers else "content-md5"
-        try:
-            md5 = base64.b64decode(headers.get(whole, ""), validate=True)
-        except binascii.Error:
-            return None
-        return Checksum("md5", md5.hex()) if len(md5) == 16 else None
+        return stated_md5(headers.get(whole, ""))
 
     async def _send(
         self,

@@ -3,8 +3,6 @@
 An archived object must be restored first. A symbolic link is copied as what it leads to.
 """
 
-import base64
-import binascii
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +19,7 @@ from ossimport.sources.bos_signing import BosSigner, encode_query
 from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http.addressing import is_region, locate
 from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.checksums import md5_of_etag, stated_crc64, stated_md5
 from ossimport.sources.over_http.json_answer import read_json
 from ossimport.sources.over_http.refusals import (
     CHECK_KEYS,
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from ossimport.config import SourceConfig
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
-_MD5 = re.compile(r"[0-9a-f]{32}")
 
 _PLACE = "check srcBucket, and that srcDomain is the endpoint of its region"
 _REFUSALS = Refusals(
@@ -154,17 +152,13 @@ class _Bos:
         return self._refused(response, op, self._prefix + key)
 
     def checksum(self, headers: Mapping[str, str]) -> Checksum | None:
-        crc64 = headers.get("x-bce-content-crc64ecma", "")
-        if crc64.isdecimal():
-            return Checksum("crc64", crc64)
+        if crc64 := stated_crc64(headers.get("x-bce-content-crc64ecma", "")):
+            return crc64
         if headers.get("x-bce-object-type") == "Appendable":
             return None  # nothing says of how much the MD5 is
-        md5 = headers.get("etag", "").strip('"').lower()
-        if _MD5.fullmatch(md5):  # that of an object sent in parts begins with -
-            return Checksum("md5", md5)
-        if "content-range" in headers:
-            return None
-        return _md5(headers.get("content-md5", ""))
+        if md5 := md5_of_etag(headers.get("etag", "")):  # of one sent in parts it begins with -
+            return md5
+        return None if "content-range" in headers else stated_md5(headers.get("content-md5", ""))
 
     async def _send(
         self, method: str, key: str, query: str, headers: Mapping[str, str], max_body: int
@@ -218,12 +212,3 @@ def _read(response: Response) -> Refusal:
 
 def _words(value: object) -> str:
     return printable(value) if isinstance(value, str) else ""
-
-
-def _md5(text: str) -> Checksum | None:
-    """A Content-MD5."""
-    try:
-        md5 = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        return None
-    return Checksum("md5", md5.hex()) if len(md5) == 16 else None

@@ -18,6 +18,7 @@ from ossimport.sources.cos_signing import CosSigner
 from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http.addressing import encoded, is_region, locate
 from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.checksums import md5_of_etag, stated_crc64
 from ossimport.sources.over_http.refusals import (
     CHECK_KEYS,
     LESS_LOAD,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from ossimport.config import SourceConfig
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
-_MD5 = re.compile(r"[0-9a-f]{32}")
 _ENCRYPTED = "x-cos-server-side-encryption"  # what the names of headers begin with
 _OLD_REGIONS = {  # the original's names, and those of the first version of the service's API
     "sh": "ap-shanghai",
@@ -171,13 +171,11 @@ class _Cos:
         return self._refused(response, op, self._prefix + key)
 
     def checksum(self, headers: Mapping[str, str]) -> Checksum | None:
-        crc64 = headers.get("x-cos-hash-crc64ecma", "")
-        if crc64.isdecimal():
-            return Checksum("crc64", crc64)
-        md5 = headers.get("etag", "").strip('"').lower()
-        if not _MD5.fullmatch(md5) or any(name.startswith(_ENCRYPTED) for name in headers):
-            return None  # sent in parts, or the ETag is of what is stored
-        return Checksum("md5", md5)
+        if crc64 := stated_crc64(headers.get("x-cos-hash-crc64ecma", "")):
+            return crc64
+        if any(name.startswith(_ENCRYPTED) for name in headers):
+            return None  # the ETag is of what is stored
+        return md5_of_etag(headers.get("etag", ""))
 
     async def _send(
         self,

@@ -8,8 +8,6 @@ to be parts of.
 """
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -25,6 +23,7 @@ from ossimport.sources.list_file import WINDOW, ListFile
 from ossimport.sources.list_lines import Columns
 from ossimport.sources.list_scan import ListScan, UrlList
 from ossimport.sources.over_http import http_read
+from ossimport.sources.over_http.checksums import stated_crc64, stated_md5
 from ossimport.sources.over_http.side_loop import SideLoop
 from ossimport.transport import Endpoint, Response, Transport
 
@@ -267,15 +266,11 @@ class _Object:
         if self._md5:
             return Checksum("md5", self._md5)
         for name in _CRC64:
-            if headers.get(name, "").isdecimal():
-                return Checksum("crc64", headers[name])
+            if crc64 := stated_crc64(headers.get(name, "")):
+                return crc64
         if "content-range" in headers:  # Content-MD5 would be the part's
             return None
-        try:
-            md5 = base64.b64decode(headers.get("content-md5", ""), validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        return Checksum("md5", md5.hex()) if len(md5) == 16 else None
+        return stated_md5(headers.get("content-md5", ""))
 
 
 def _refuse_unseen(place: Place, info: ObjectInfo, *, is_whole: bool) -> None:

@@ -18,6 +18,7 @@ from ossimport.sources.ks3_signing import Ks3Signer, encode_path
 from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http.addressing import locate
 from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.checksums import md5_of_etag, stated_crc64
 from ossimport.sources.over_http.refusals import (
     CHECK_KEYS,
     LESS_LOAD,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from ossimport.config import SourceConfig
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_MD5 = re.compile(r"[0-9a-f]{32}")
 _ENCRYPTED = "x-kss-server-side-encryption"  # what the names of headers begin with
 _HOST = re.compile(r"[A-Za-z0-9.-]+")
 _NO_REASON = frozenset({400, 403})  # to a HEAD, which has no body to say one
@@ -164,13 +164,11 @@ class _Ks3:
         return self._refused(response, op, self._prefix + key)
 
     def checksum(self, headers: Mapping[str, str]) -> Checksum | None:
-        crc64 = headers.get("x-kss-checksum-crc64ecma", "")
-        if crc64.isdecimal():
-            return Checksum("crc64", crc64)
-        md5 = headers.get("etag", "").strip('"').lower()
-        if not _MD5.fullmatch(md5) or any(name.startswith(_ENCRYPTED) for name in headers):
-            return None  # sent in parts, or the ETag is of what is stored
-        return Checksum("md5", md5)
+        if crc64 := stated_crc64(headers.get("x-kss-checksum-crc64ecma", "")):
+            return crc64
+        if any(name.startswith(_ENCRYPTED) for name in headers):
+            return None  # the ETag is of what is stored
+        return md5_of_etag(headers.get("etag", ""))
 
     async def _send(
         self, method: str, key: str, query: str, headers: Mapping[str, str], max_body: int

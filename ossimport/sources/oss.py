@@ -4,8 +4,6 @@ A symbolic link is copied as what it leads to. An archived object must be restor
 destination is the same region of the same account, OSS copies by itself: see `OssSource.origin`.
 """
 
-import base64
-import binascii
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +19,7 @@ from ossimport.sources.base import Checksum, Origins, Source
 from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http import http_read
 from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.checksums import stated_crc64, stated_md5
 from ossimport.sources.over_http.metadata import carried
 from ossimport.transport import Endpoint, Response, Transport
 
@@ -94,14 +93,8 @@ class _Oss:
         return error
 
     def checksum(self, headers: Mapping[str, str]) -> Checksum | None:
-        crc64 = headers.get("x-oss-hash-crc64ecma", "")
-        if crc64.isdecimal():
-            return Checksum("crc64", crc64)
-        try:
-            md5 = base64.b64decode(headers.get("content-md5", ""), validate=True)
-        except binascii.Error:
-            return None
-        return Checksum("md5", md5.hex()) if len(md5) == 16 else None
+        crc64 = stated_crc64(headers.get("x-oss-hash-crc64ecma", ""))
+        return crc64 or stated_md5(headers.get("content-md5", ""))
 
 
 def open_source(

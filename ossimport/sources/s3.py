@@ -14,6 +14,7 @@ from ossimport.listing import MAX_PAGE, MOST_EMPTY, NotAListing, Page, is_behind
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.checksums import md5_of_etag
 from ossimport.sources.over_http.refusals import Refusal, read_xml, translate, xml_field
 from ossimport.sources.over_http.tidied import blame_name
 from ossimport.sources.s3_place import Place, find
@@ -30,7 +31,6 @@ _MAX_TOKENS = 256  # that are kept: of pages that threads walk, and of those tha
 _UNCLEAR = frozenset({301, 307, 400, 403})  # another region, or many other reasons
 _REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
 _EXPECTED = re.compile(r"expecting '([^']+)'")
-_MD5 = re.compile(r"[0-9a-f]{32}")
 _KMS, _OWN_KEY = "x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"
 _SKEWED = "The difference between the request time and the"
 _NOT_FOUND_BY_NAME = frozenset({"DnsFailure", "TlsError"})
@@ -159,12 +159,9 @@ class _S3:
         return self._refused(response, op, self._prefix + key)
 
     def checksum(self, headers: Mapping[str, str]) -> Checksum | None:
-        md5 = headers.get("etag", "").strip('"').lower()
-        if not _MD5.fullmatch(md5):
-            return None  # sent in parts, or by a store that has other tags
         if headers.get(_KMS, "").startswith("aws:") or _OWN_KEY in headers:
-            return None  # it is of what is stored: of the encrypted bytes
-        return Checksum("md5", md5)
+            return None  # the ETag is of what is stored: of the encrypted bytes
+        return md5_of_etag(headers.get("etag", ""))
 
     async def _page_of_v2(self, op: str, params: dict[str, str], after: str) -> Page | None:
         """A page that has keys or is the last; None if only version 1 of the request can tell."""

@@ -5,7 +5,6 @@ do.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -26,6 +25,7 @@ from ossimport.model import Lane, ObjectInfo, Verdict
 from ossimport.sources.base import Checksum, Payload, Scan, Source
 from ossimport.sources.lanes.level_walk import Child, LevelPage, LevelScan
 from ossimport.sources.over_http import http_read
+from ossimport.sources.over_http.checksums import md5_of_etag, stated_md5
 from ossimport.sources.over_http.json_answer import name_of, number_of, read_json
 from ossimport.sources.over_http.refusals import (
     LESS_LOAD,
@@ -242,11 +242,7 @@ class _Service:
         if "content-range" in headers:  # it may be the part's
             return None
         text = headers.get("content-md5", "").strip('"')
-        try:
-            digest = bytes.fromhex(text) if len(text) == 32 else base64.b64decode(text)
-        except (ValueError, binascii.Error):
-            return None
-        return Checksum("md5", digest.hex()) if len(digest) == 16 else None
+        return md5_of_etag(text) or stated_md5(text)  # in hex, or as HTTP has it
 
     async def _send(
         self, method: str, path: str, headers: Mapping[str, str], max_body: int
