@@ -21,6 +21,7 @@ LAYERS = [
         "seal",
         "crc64",
         "qetag",
+        "answers",
         "content_type",
         "filters",
         "http_date",

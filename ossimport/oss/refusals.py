@@ -6,11 +6,11 @@ comes with the string that was signed, which holds security tokens.
 """
 
 import base64
-import html
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ossimport.answers import code_of_status, retry_after, xml_field
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 
 
@@ -39,7 +39,6 @@ DESTINATION = Role(
 
 # What these are refused, every object is refused.
 BUCKET_OPS = frozenset({"check", "list", "scan"})
-_LONGEST_MESSAGE = 300  # characters of the service's own text
 
 # In a cure, {role} stands for what the job's keys begin with: src or dest.
 _CHECK_KEYS = "check {role}AccessKey and {role}SecretKey of the job"
@@ -104,21 +103,20 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes | bytearra
         except ValueError:
             body = b""
     text = body.decode("utf-8", "replace")
-    wish = headers.get("retry-after", "")
     return Refusal(
         status=status,
-        code=_field(text, "Code"),
-        message=_field(text, "Message"),
-        request_id=headers.get("x-oss-request-id") or _field(text, "RequestId"),
-        ec=_field(text, "EC") or headers.get("x-oss-ec", ""),
-        endpoint=_field(text, "Endpoint"),
-        retry_after=float(wish) if wish.isdecimal() else 0.0,
+        code=xml_field(text, "Code"),
+        message=xml_field(text, "Message"),
+        request_id=headers.get("x-oss-request-id") or xml_field(text, "RequestId"),
+        ec=xml_field(text, "EC") or headers.get("x-oss-ec", ""),
+        endpoint=xml_field(text, "Endpoint"),
+        retry_after=retry_after(headers),
     )
 
 
 def translate(refusal: Refusal, role: Role, *, op: str, bucket: str, key: str) -> StorageError:
     """Say what a refusal means: for this object, for the whole job, or for the moment only."""
-    code = refusal.code or _code_of_status(refusal.status)
+    code = refusal.code or code_of_status(refusal.status)
     kind, cure = _disposition(refusal, code, op, role)
     said = f"HTTP {refusal.status} {code}"
     if refusal.message:
@@ -149,19 +147,3 @@ def _disposition(
     if op in BUCKET_OPS:
         return Fatal, role.bucket_access if code == "AccessDenied" else _PLACE
     return Permanent, role.object_access if code == "AccessDenied" else _PERMANENT.get(code, "")
-
-
-def _code_of_status(status: int) -> str:
-    """Our own word where the service sent none: HEAD, or a proxy in between."""
-    if status >= 500:
-        return "ServerError"
-    return {403: "AccessDenied", 408: "Timeout", 429: "Throttled"}.get(status, f"HTTP{status}")
-
-
-def _field(text: str, name: str) -> str:
-    """The text of an element of the flat error XML; also of one that was cut off behind it."""
-    match = re.search(rf"<{name}>([^<]*)</{name}>", text)
-    if match is None:
-        return ""
-    words = " ".join(html.unescape(match[1]).split())
-    return "".join(c for c in words if c.isprintable())[:_LONGEST_MESSAGE]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from ossimport.answers import xml_field
 from ossimport.errors import Fatal, StorageError
 from ossimport.listing import NotAListing
 from ossimport.model import ObjectInfo
@@ -30,7 +31,6 @@ from ossimport.sources.over_http.refusals import (
     Refusals,
     read_xml,
     translate,
-    xml_field,
 )
 from ossimport.transport import Endpoint, Response, Transport
 from ossimport.transport.faults import bad_response

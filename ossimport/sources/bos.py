@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from ossimport.answers import printable, retry_after
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
 from ossimport.listing import MAX_PAGE, NotAListing, Page
@@ -29,8 +30,6 @@ from ossimport.sources.over_http.refusals import (
     SET_CLOCK,
     Refusal,
     Refusals,
-    printable,
-    retry_after,
     translate,
 )
 from ossimport.transport import Endpoint, Response, Transport

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
+from ossimport.answers import printable, retry_after
 from ossimport.config.places import endpoint
 from ossimport.errors import StorageError, Transient
 from ossimport.http_date import whole_seconds_ns
@@ -29,8 +30,6 @@ from ossimport.sources.over_http.refusals import (
     SET_CLOCK,
     Refusal,
     Refusals,
-    printable,
-    retry_after,
     translate,
 )
 from ossimport.sources.qiniu_signing import QiniuSigner

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ossimport.answers import xml_field
 from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.listing import MAX_PAGE, MOST_EMPTY, NotAListing, Page, is_behind, loops, parse_page
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http.bucket_source import BucketSource, Service
 from ossimport.sources.over_http.checksums import md5_of_etag
-from ossimport.sources.over_http.refusals import Refusal, read_xml, translate, xml_field
+from ossimport.sources.over_http.refusals import Refusal, read_xml, translate
 from ossimport.sources.over_http.tidied import blame_name
 from ossimport.sources.s3_place import Place, find
 from ossimport.sources.s3_refusals import S3

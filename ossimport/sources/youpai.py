@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from ossimport.answers import printable, retry_after
 from ossimport.config.places import endpoint
 from ossimport.errors import StorageError, Transient
 from ossimport.http_date import whole_seconds_ns
@@ -32,8 +33,6 @@ from ossimport.sources.over_http.refusals import (
     SET_CLOCK,
     Refusal,
     Refusals,
-    printable,
-    retry_after,
     translate,
 )
 from ossimport.sources.over_http.side_loop import SideLoop

@@ -4,16 +4,14 @@ Of an answer only the service's code and message and the request's id are repeat
 others hold what was signed, or tokens.
 """
 
-import html
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ossimport.answers import code_of_status, retry_after, xml_field
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.naming import display
 
 _BUCKET_OPS = frozenset({"check", "scan"})  # what these are refused, every object is refused
-_LONGEST_MESSAGE = 300  # characters of the service's own text
 _PASSING_STATUS = frozenset({408, 429})  # besides 5xx
 
 CHECK_KEYS = "check srcAccessKey and srcSecretKey of the job"
@@ -61,28 +59,11 @@ def read_xml(
     )
 
 
-def xml_field(text: str, name: str) -> str:
-    """The text of an element of flat XML; also of one that was cut off behind it."""
-    match = re.search(rf"<{name}>([^<]*)</{name}>", text)
-    return printable(html.unescape(match[1])) if match else ""
-
-
-def printable(text: str) -> str:
-    """The service's words on one line, and not too many of them."""
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())[:_LONGEST_MESSAGE]
-
-
-def retry_after(headers: Mapping[str, str]) -> float:
-    """The service's wish in seconds; 0 if it has none."""
-    wish = headers.get("retry-after", "")
-    return float(wish) if wish.isdecimal() else 0.0
-
-
 def translate(
     refusal: Refusal, refusals: Refusals, *, op: str, bucket: str, key: str
 ) -> StorageError:
     """Say what a refusal means: for this object, for the whole job, or for the moment only."""
-    code = refusal.code or _code_of_status(refusal.status)
+    code = refusal.code or code_of_status(refusal.status)
     kind, cure = _disposition(refusal.status, code, op, refusals)
     where = f"{op} of {display(key)} in bucket {bucket}" if key else f"{op} of bucket {bucket}"
     message = f"{where}: HTTP {refusal.status} {code}"
@@ -115,10 +96,3 @@ def _disposition(
     return Permanent, (
         refusals.read_cure if code == "AccessDenied" else refusals.permanent.get(code, "")
     )
-
-
-def _code_of_status(status: int) -> str:
-    """Our own word where the service sent none: to HEAD, or by a proxy in between."""
-    if status >= 500:
-        return "ServerError"
-    return {403: "AccessDenied", 408: "Timeout", 429: "Throttled"}.get(status, f"HTTP{status}")
