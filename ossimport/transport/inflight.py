@@ -48,12 +48,15 @@ class InFlight:
     not refused. While fewer requests come than might be in flight, nothing is learned.
     """
 
-    def __init__(self, cap: int, start: int, now: float, name: str = "") -> None:
+    def __init__(
+        self, cap: int, start: int, now: float, name: str = "", *, modest: int = _FLOOR
+    ) -> None:
         """Begin with `start` in flight. Times are seconds of one monotonic clock, `name` is for
-        the log."""
+        the log. Fewer than `modest` are never tried, only obeyed."""
         self.limit = self._base = min(start, cap)  # they differ while another number is tried
         self._cap = cap
         self._floor = min(_FLOOR, cap)
+        self._modest = modest
         self._name = name
         self._epoch = _Epoch(now, now)
         self._look_at = now + _EPOCH_S
@@ -155,7 +158,7 @@ class InFlight:
 
     def _try(self, now: float) -> None:
         """Try another limit, if it is time to."""
-        more, fewer = self._more(now), max(self._floor, int(self._base * _FEWER))
+        more, fewer = self._more(now), max(self._modest, int(self._base * _FEWER))
         if now >= self._up_at and more > self._base:
             self._set(now, more)
         elif now >= self._down_at and fewer < self._base:
