@@ -33,6 +33,7 @@ _CLOUD_HOSTS = (
     ".ksyuncs.com",
     ".myqcloud.com",
 )
+_OSS_HOSTS = (".aliyuncs.com",)
 _NO_ENDPOINT = Endpoint("http", "", 80)
 
 Values = dict[str, Any]
@@ -161,6 +162,22 @@ def _check_dest(reading: Reading, value: Values) -> None:
     _warn_of_no_region(reading, "dest", where, value["destRegion"])
     if value["destPrefix"] and not value["destPrefix"].endswith("/"):
         reading.warn("destPrefix", "it does not end with /, so it is the beginning of file names")
+    if value["srcType"] == "oss" and reading.good("srcDomain", "srcBucket", "srcPrefix"):
+        _refuse_nesting(reading, value)
+
+
+def _refuse_nesting(reading: Reading, value: Values) -> None:
+    """What is written must not be listed again; a prefix onto itself writes nothing new."""
+    source, dest = endpoint(value["srcDomain"]), value["destDomain"]
+    # A bucket's name is unique in all regions, and each has several hosts.
+    one_service = all(where.host.endswith(_OSS_HOSTS) for where in (source, dest))
+    one_server = (source.host, source.port) == (dest.host, dest.port)
+    if value["srcBucket"] != value["destBucket"] or not (one_service or one_server):
+        return
+    prefix: str = value["destPrefix"]
+    if prefix != value["srcPrefix"] and prefix.startswith(value["srcPrefix"]):
+        message = "it lies inside srcPrefix of the same bucket: the job would copy its own copies"
+        reading.problem("destPrefix", message, "write a destPrefix outside srcPrefix")
 
 
 def _warn_of_no_region(reading: Reading, end: str, where: Endpoint, named: str) -> None:

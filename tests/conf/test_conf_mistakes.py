@@ -1,6 +1,7 @@
 """Every mistake has words of its own, says where it is, and mending that line makes it go away."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,9 @@ destDomain=http://oss-cn-hangzhou.aliyuncs.com
 destBucket=mybucket
 """
 OSS = CLOUD.format(source="oss", domain="oss-cn-beijing.aliyuncs.com")
+INSIDE = OSS.replace("bucket-125", "mybucket")
+WHOLE = INSIDE.replace("srcPrefix=docs/\n", "")
+GATEWAY = re.sub(r"Domain=.*", "Domain=http://10.0.0.7:8080", INSIDE)
 S3 = CLOUD.format(source="s3", domain="s3.us-east-1.amazonaws.com")
 HTTP = """\
 srcType=http
@@ -152,6 +156,10 @@ CASES = [
     Case("destPrefix=/docs/", "do not begin with /", "write docs/", "destPrefix=docs/"),
     Case("destPrefix=\\docs/", "do not begin with /", "write docs/", "destPrefix=docs/"),
     Case("destPrefix=/", "do not begin with /", "leave it empty", "destPrefix="),
+    Case("destPrefix=docs/in/", "its own copies", "outside srcPrefix", "destPrefix=docs/", INSIDE),
+    Case("destPrefix=docs/x", "its own copies", "outside srcPrefix", "destPrefix=docsx", INSIDE),
+    Case("destPrefix=in/", "its own copies", "outside srcPrefix", "destPrefix=", WHOLE),
+    Case("destPrefix=docs/in/", "its own copies", "outside", "destPrefix=docs/", GATEWAY),
     Case(f"destPrefix={'é' * 512}", "1023 bytes", "shorter", f"destPrefix={'é' * 510}/"),
     Case(
         "destDomain=http://mybucket.oss-cn-hangzhou.aliyuncs.com",
@@ -376,6 +384,16 @@ def test_two_different_values_of_a_key_name_both_lines(
     assert (problem.key, problem.value) == ("destBucket", "other")
     assert problem.line == len(text.splitlines()) + 1
     assert f"lines {number} and {problem.line}" in problem.message
+
+
+@pytest.mark.parametrize("source", ["http://10.0.0.8:8080", "http://10.0.0.7:8081"])
+def test_a_bucket_of_the_same_name_at_another_server_is_another_bucket(
+    source: str, directory: Path, system: SystemConfig
+) -> None:
+    path = directory / "job.cfg"
+    domain = "srcDomain=http://10.0.0.7:8080"
+    path.write_text(f"{GATEWAY}destPrefix=docs/in/\n".replace(domain, f"srcDomain={source}"))
+    assert load_job(path, system).dest.prefix == "docs/in/"
 
 
 @pytest.mark.parametrize("second", ["", "mybucket"])
