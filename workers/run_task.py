@@ -17,7 +17,7 @@ import zstandard
 
 from ossimport import audit, auditlog, manifest, naming
 from ossimport.engine import CopyEngine
-from ossimport.errors import Fatal, LedgerUnavailable, StaleClaim, Transient
+from ossimport.errors import Fatal, LedgerUnavailable, Permanent, StaleClaim, Transient
 from ossimport.ledger.base import Claim, Flush, WorkerLedger
 from ossimport.listed import NOTHING_LISTED, PAGE, list_range
 from ossimport.model import (
@@ -164,7 +164,10 @@ class TaskRun:
         """Where objects may be skipped, list what is there instead of asking for each of them."""
         if self._engine.policy.skip_existing and not self._begun_before:
             prefix, ends = self._engine.policy.dest_prefix, self._engine.ends
-            keys = [prefix + info.key for info in self._objects]
+            keys = []
+            for info in self._objects:
+                with suppress(Permanent):  # that it has no name there is said when it is copied
+                    keys.append(naming.dest_key(prefix, info.key))
             self._listed = await list_range(ends.dest, prefix, keys, ask=ends.ask_dest)
 
     async def _copy_all(self) -> None:

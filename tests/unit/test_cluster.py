@@ -507,6 +507,25 @@ def test_what_may_be_skipped_is_listed_and_not_asked_for(
     assert asked == []
 
 
+@pytest.mark.parametrize("name", ["\udcff\udcfe", "\u4e2d" * 400])
+def test_names_that_oss_cannot_hold_are_not_looked_for_there(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    cluster.policy = cluster.policy._replace(skip_existing=True, dest_prefix="")
+    for key in (name, "\uff5ea", "\uff5eb"):
+        cluster.source.put(key, b"body", mtime_ns=10**18)
+    list_all = cluster.dest.list
+
+    async def list_as_oss_does(prefix: str, after: str, limit: int = 1000) -> list[ObjectInfo]:
+        assert len(after.encode()) <= 1023
+        return await list_all(prefix, after, limit)
+
+    monkeypatch.setattr(cluster.dest, "list", list_as_oss_does)
+    cluster.submit()
+    counts = cluster.work().counts
+    assert (counts.copied.objects, counts.failed.objects) == (2, 1)
+
+
 def test_a_job_that_is_stopped_while_the_master_closes_it_stays_stopped(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
