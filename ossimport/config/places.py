@@ -213,7 +213,7 @@ def _path_mistakes(text: str, windows: bool) -> list[Mistake]:
 
 
 def _directory_mistakes(text: str) -> list[Mistake]:
-    if os.path.isfile(text):
+    if os.path.isfile(text.rstrip("/")):
         cure = "write the directory; a single file cannot be a job"
         return [Mistake("srcPrefix is a file, not a directory", cure)]
     mistakes = []

@@ -117,6 +117,7 @@ CASES = [
     Case("srcPrefix=data\\docs\\", "\\ in it", "write it with /", "srcPrefix={data}/"),
     Case("srcPrefix={data}/none/", "does not exist", "mend the path", "srcPrefix={data}/"),
     Case("srcPrefix={data}/http.list", "is a file", "directory", "srcPrefix={data}/"),
+    Case("srcPrefix={data}/http.list/", "is a file", "directory", "srcPrefix={data}/"),
     Case("srcPrefix=docs/ # x", "must end", "line of its own", "srcPrefix=docs/", OSS),
     Case("srcPrefix=docs", "must end with /", "write docs/", "srcPrefix=docs/", OSS),
     Case("srcPrefix=/docs/", "do not begin with /", "write docs/", "srcPrefix=docs/", OSS),
