@@ -13,6 +13,11 @@ def xml_field(text: str, name: str) -> str:
     return printable(html.unescape(match[1])) if match else ""
 
 
+def header(headers: Mapping[str, str], name: str) -> str:
+    """The service's words in a header; any byte may be in there."""
+    return printable(headers.get(name, ""))
+
+
 def printable(text: str) -> str:
     """The service's words on one line, and not too many of them."""
     return "".join(c for c in " ".join(text.split()) if c.isprintable())[:_LONGEST]

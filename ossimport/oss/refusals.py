@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ossimport.answers import code_of_status, retry_after, xml_field
+from ossimport.answers import code_of_status, header, retry_after, xml_field
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 
 
@@ -107,8 +107,8 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes | bytearra
         status=status,
         code=xml_field(text, "Code"),
         message=xml_field(text, "Message"),
-        request_id=headers.get("x-oss-request-id") or xml_field(text, "RequestId"),
-        ec=xml_field(text, "EC") or headers.get("x-oss-ec", ""),
+        request_id=header(headers, "x-oss-request-id") or xml_field(text, "RequestId"),
+        ec=xml_field(text, "EC") or header(headers, "x-oss-ec"),
         endpoint=xml_field(text, "Endpoint"),
         retry_after=retry_after(headers),
     )

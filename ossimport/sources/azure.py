@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from ossimport.answers import xml_field
+from ossimport.answers import header, xml_field
 from ossimport.errors import Fatal, StorageError
 from ossimport.listing import NotAListing
 from ossimport.model import ObjectInfo
@@ -250,7 +250,7 @@ class _Azure:
 
 def _read_refusal(response: Response) -> Refusal:
     refusal = read_xml(response.status, response.headers, response.body, "x-ms-request-id")
-    code = response.headers.get("x-ms-error-code") or refusal.code
+    code = header(response.headers, "x-ms-error-code") or refusal.code
     message = refusal.message.partition("RequestId:")[0].strip()
     if code in _DENIED:
         return refusal._replace(code="AccessDenied", message=f"{code}, {message}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from ossimport.answers import printable, retry_after
+from ossimport.answers import header, printable, retry_after
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
 from ossimport.listing import MAX_PAGE, NotAListing, Page
@@ -204,7 +204,7 @@ def _read(response: Response) -> Refusal:
         response.status,
         _words(fields.get("code")),
         _words(fields.get("message")),
-        response.headers.get("x-bce-request-id") or _words(fields.get("requestId")),
+        header(response.headers, "x-bce-request-id") or _words(fields.get("requestId")),
         retry_after(response.headers),
     )
 

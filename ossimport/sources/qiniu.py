@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from ossimport.answers import printable, retry_after
+from ossimport.answers import header, printable, retry_after
 from ossimport.config.places import endpoint
 from ossimport.errors import StorageError, Transient
 from ossimport.http_date import whole_seconds_ns
@@ -298,7 +298,7 @@ def _read_refusal(response: Response) -> Refusal:
         code = "IncorrectRegion"
     if code == "NoSuchKey":
         status = 404
-    request_id = response.headers.get("x-reqid", "")
+    request_id = header(response.headers, "x-reqid")
     return Refusal(status, code, message, request_id, retry_after(response.headers))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ossimport.answers import xml_field
+from ossimport.answers import header, xml_field
 from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.listing import MAX_PAGE, MOST_EMPTY, NotAListing, Page, is_behind, loops, parse_page
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
@@ -242,7 +242,7 @@ def _read(response: Response) -> Refusal:
     refusal = read_xml(status, headers, body, "x-amz-request-id")
     if refusal.message.startswith(_SKEWED):  # rclone's server calls it AccessDenied
         return refusal._replace(code="RequestTimeTooSkewed")
-    return refusal if refusal.code else refusal._replace(code=headers.get("x-minio-error-code", ""))
+    return refusal if refusal.code else refusal._replace(code=header(headers, "x-minio-error-code"))
 
 
 def _named_region(response: Response) -> str:

@@ -157,6 +157,12 @@ class MarkerAnswers(ABC):
             fault = self.scan_failure(answer("503 Slow", body))
             assert isinstance(fault, Transient)
 
+    def test_what_a_terminal_would_obey_is_not_repeated(self) -> None:
+        headers = (f"{self.request_id}: \x9b31mR", "x-ms-error-code: \x9bJ" + "A" * 900)
+        fault = self.scan_failure(self.refusal("400 No", "", *headers))  # printable, as all are
+        assert fault.request_id == "\xc231mR"  # the first byte of what the test has sent in UTF-8
+        assert len(fault.code) < 400
+
     def test_a_lane_goes_on_where_a_storm_has_ended_it(self) -> None:
         storm = iter([True, True, False, True, False, True, False])
         pages = {

@@ -7,7 +7,7 @@ others hold what was signed, or tokens.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ossimport.answers import code_of_status, retry_after, xml_field
+from ossimport.answers import code_of_status, header, retry_after, xml_field
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.naming import display
 
@@ -54,7 +54,7 @@ def read_xml(
         status=status,
         code=xml_field(text, "Code"),
         message=xml_field(text, "Message"),
-        request_id=headers.get(id_header) or xml_field(text, "RequestId"),
+        request_id=header(headers, id_header) or xml_field(text, "RequestId"),
         retry_after=retry_after(headers),
     )
 
