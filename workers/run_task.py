@@ -214,7 +214,8 @@ class TaskRun:
         except Exception as exc:
             # workerAbortWhenUncatchedException: a fault of ours costs one object or, if so
             # configured, the job; the log has the traceback in either case.
-            log.exception("task %s: unexpected error at %s", self._claim.task_id, info.key)
+            shown = naming.display(info.key)
+            log.exception("task %s: unexpected error at %s", self._claim.task_id, shown)
             if self._abort_on_uncaught:
                 raise Fatal(f"unexpected {type(exc).__name__}", code="Uncaught") from exc
             text = f"unexpected {type(exc).__name__}, see logs/import.log"
@@ -369,7 +370,8 @@ class TaskRun:
         """
         there = [i for i in indexes if self._marks[i] not in (Mark.FAILED, Mark.VANISHED)]
         for index in await self._absent(there):
-            log.warning("task %s: %s is not there", self._claim.task_id, self._objects[index].key)
+            shown = naming.display(self._objects[index].key)
+            log.warning("task %s: %s is not there", self._claim.task_id, shown)
             self._take_back(index)
             result = await self._copy(index)
             self._note(index, result)

@@ -507,6 +507,21 @@ def test_what_may_be_skipped_is_listed_and_not_asked_for(
     assert asked == []
 
 
+def test_a_name_makes_no_line_of_its_own_in_the_log(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.source.put("a\nb", b"body")
+
+    async def break_down(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(cluster.source, "read", break_down)
+    cluster.submit()
+    assert cluster.work().counts.failed.objects == 1
+    (said,) = (r.getMessage() for r in caplog.records if "unexpected error" in r.getMessage())
+    assert said.endswith(r"unexpected error at a\x0ab")
+
+
 @pytest.mark.parametrize("name", ["\udcff\udcfe", "\u4e2d" * 400])
 def test_names_that_oss_cannot_hold_are_not_looked_for_there(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, name: str
