@@ -510,7 +510,7 @@ def test_what_may_be_skipped_is_listed_and_not_asked_for(
 def test_a_name_makes_no_line_of_its_own_in_the_log(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cluster.source.put("a\nb", b"body")
+    cluster.source.put("a\u2028b", b"body")
 
     async def break_down(*_: object) -> None:
         raise RuntimeError
@@ -519,7 +519,7 @@ def test_a_name_makes_no_line_of_its_own_in_the_log(
     cluster.submit()
     assert cluster.work().counts.failed.objects == 1
     (said,) = (r.getMessage() for r in caplog.records if "unexpected error" in r.getMessage())
-    assert said.endswith(r"unexpected error at a\x0ab")
+    assert said.endswith(r"unexpected error at a\u2028b")
 
 
 @pytest.mark.parametrize("name", ["\udcff\udcfe", "\u4e2d" * 400])
