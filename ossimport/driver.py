@@ -91,6 +91,7 @@ class JobDriver:
         self._planned_objects = 0
         self._planned_bytes = 0
         self._looked = 0.0
+        self._missed: set[str] = set()
         self._speeds: deque[tuple[float, int, int]] = deque(maxlen=SPEED_WINDOW_S + 1)
 
     @property
@@ -309,7 +310,10 @@ class JobDriver:
         if not overdue:
             return
         waiting = self._queue.waiting()
-        lost = [task_id for task_id in overdue if task_id not in waiting]
+        missed = [task_id for task_id in overdue if task_id not in waiting]
+        # A worker that has just taken a message will claim its task before we look again.
+        lost = [task_id for task_id in missed if task_id in self._missed]
+        self._missed = set(missed).difference(lost)
         for task_id in lost:
             log.warning("task %s: its message is gone, sent again", task_id)
             self._queue.send(self.name, task_id)

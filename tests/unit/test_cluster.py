@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ossimport import identity
 from ossimport.dest.base import Body, Stored
 from ossimport.dest.memory import MemoryDestination
+from ossimport.driver import LOST_AFTER_S
 from ossimport.errors import Fatal, Permanent, Transient
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Snapshot
@@ -95,6 +96,25 @@ def test_a_lost_message_is_sent_again(cluster: Cluster) -> None:
     while not cluster.messages:
         cluster.master.step()
     cluster.messages.clear()
+    assert cluster.work().job.state is JobState.SUCCEED
+
+
+def test_a_message_that_a_worker_has_just_taken_is_not_lost(cluster: Cluster) -> None:
+    fill(cluster, 5)
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    cluster.now += LOST_AFTER_S + 1  # the message has waited in line for all that time
+    (taken,) = cluster.messages
+    cluster.messages.clear()
+    cluster.master.step()
+    assert cluster.sent == [taken]
+    claim = cluster.claim(taken)
+    assert claim is not None
+    cluster.now += 1.1
+    cluster.master.step()
+    assert cluster.sent == [taken]
+    cluster.run(claim)
     assert cluster.work().job.state is JobState.SUCCEED
 
 
