@@ -103,15 +103,17 @@ class CopyEngine:
 
     async def _follow_changes(self, it: Copying) -> CopyResult:
         """Copy the version that is there now, as often as the source changes under our hands."""
+        what = ""
         for _ in range(self.policy.changes):
             try:
                 return await self._copy_version(it)
             except Permanent as exc:
                 if exc.code != "SourceChanged":
                     raise
+                what = str(exc)
                 it.info = await self.ends.ask_source(lambda: self.ends.source.stat(it.info.key), it)
         raise Permanent(
-            f"the object changed {self.policy.changes} times while it was read",
+            f"the object changed {self.policy.changes} times while it was read: {what}",
             code="SIZE_NOT_MATCH",
             op="read",
             key=it.info.key,

@@ -398,6 +398,7 @@ async def test_an_object_that_never_holds_still_fails_with_size_not_match(bench:
     bench.source.before_read = [change] * 10
     result = await bench.copy(info)
     assert (result.outcome, result.code) == (Outcome.FAILED, "SIZE_NOT_MATCH")
+    assert result.message == "the object changed 3 times while it was read: other version"
 
 
 async def test_an_object_that_changes_and_then_goes_has_vanished(bench: Bench) -> None:
