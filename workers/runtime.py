@@ -4,6 +4,7 @@ Made in the process that uses it, after the fork: sockets and event loops must n
 """
 
 import asyncio
+import functools
 import logging
 import random
 from collections.abc import Callable
@@ -209,8 +210,14 @@ class Runtime:
         so that reading, sending and waiting can overlap."""
         most = self._share // 4
         if size > most:
-            log.warning("%s=%d is lowered to %d: a quarter of the buffer", key, size, most)
+            _warn(f"{key}={size} is lowered to {most}: a quarter of the buffer (javaHeapMaxSize)")
         return min(size, most)
+
+
+@functools.cache
+def _warn(text: str) -> None:
+    """Log a warning, once."""
+    log.warning(text)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -14,7 +14,10 @@ _CURES = {
     "BadResponse": "what answers is not the service: check srcDomain and destDomain, and proxies",
     "ChecksumMismatch": "bytes were damaged on the way: check memory and network of the worker, "
     "then retry",
+    "ConnectionFailed": _NETWORK,
+    "ConnectionRefused": "nothing listens there: check srcDomain, destDomain and their ports",
     "ConnectionReset": _NETWORK,
+    "DnsFailure": "no such name: check srcDomain and destDomain, and the name servers of the host",
     "DiskFull": "free space on the disk of workingDir",
     "EIO": "the disk of the source has errors: look into dmesg, copy what can be read elsewhere",
     "ELOOP": "mend the symbolic links on the object's path",
@@ -74,6 +77,7 @@ _CURES = {
     "SymlinkTargetNotExist": "the object is a link whose target is gone: remove one or restore the "
     "other",
     "Throttled": _SLOWER,
+    "TlsError": "name the authority that signed the certificate in SSL_CERT_FILE, or write http://",
     "Timeout": _NETWORK,
     "Uncaught": _REPORT,
     "Unmounted": "mount the source again",

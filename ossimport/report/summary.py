@@ -113,6 +113,12 @@ def _next(snapshot: Snapshot) -> str:
     job, counts = snapshot.job, snapshot.counts
     if job.scan_finished and not counts.listed.objects:
         return f"mend the job file, then: bash console.sh clean {job.name}; submit it again"
+    if job.state is JobState.SUCCEED and counts.vanished.objects:
+        return (
+            "see that what vanished was meant to go: the lines with Vanished in "
+            "succeed_tasks/*/audit.log name it; if the source still has it, clean the job and "
+            "submit it again"
+        )
     if job.state is JobState.SUCCEED:
         return "nothing; every object listed is accounted for"
     if job.state is JobState.FAILED:

@@ -307,6 +307,13 @@ def test_the_summary_of_a_success() -> None:
     )
 
 
+def test_a_success_with_vanished_objects_says_where_their_names_are() -> None:
+    counts = Counts(listed=Tally(10, 9), copied=Tally(8, 8), vanished=Tally(2, 1))
+    text = summary_text(replace(ENDED, counts=counts), Highlights(), TREE)
+    assert "next: see that what vanished was meant to go" in text
+    assert "succeed_tasks/*/audit.log" in text
+
+
 def test_what_could_not_be_kept_is_told_with_where_to_look() -> None:
     lost = replace(RUNNING, unkept=1_200)
     words = "metadata: 1,200 copied without all that the source keeps beside the bytes"
