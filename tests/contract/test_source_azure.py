@@ -165,7 +165,7 @@ async def test_headers_and_metadata_go_with_a_blob(azurite: RunningAzurite) -> N
             "Content-Language": "de",
             "Content-Disposition": 'attachment; filename="x"',
             "Cache-Control": "max-age=5",
-            "x-oss-meta-mixed_case": "two words",
+            "x-oss-meta-mixed-case": "two words",
         }
         assert payload.checksum is not None
         assert payload.checksum.algorithm == "md5"

@@ -83,7 +83,8 @@ def test_no_byte_of_an_object_comes_through_the_worker(demo: Demo) -> None:
     (preflight,) = demo.seen.of("GET")  # one byte of one object
     assert preflight.answered == 1
     assert demo.seen.of("PUT") == []
-    assert len(demo.seen.of("PUT", copies=True)) == len(demo.seen.of("HEAD")) == COUNT + 2
+    assert len(demo.seen.of("PUT", copies=True)) == COUNT + 2
+    assert len(demo.seen.of("HEAD")) >= COUNT + 2  # one may be asked again
     assert sum(seen.received for seen in demo.seen.of("PUT", copies=True)) == 0
     assert demo.job.uploads() == []
 

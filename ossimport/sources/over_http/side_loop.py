@@ -69,3 +69,4 @@ async def _finish(transport: Transport) -> None:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+    await asyncio.sleep(0)  # a connection that was made too late is closed in the next turn
