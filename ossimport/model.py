@@ -8,7 +8,8 @@ Keys are relative to `srcPrefix`. A file name that is not UTF-8 keeps its bytes 
 (`os.fsdecode`), so that every name can be listed, recorded and reported.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
@@ -183,6 +184,34 @@ def mark_of(outcome: Outcome, proof: Proof, *, is_less: bool = False) -> Mark:
     if outcome is Outcome.COPIED:
         return _MARKS[outcome, proof, is_less]
     return _MARKS[outcome, None, False]
+
+
+class MarkSums(NamedTuple):
+    """What marks add up to. Outcomes and proofs that did not occur are left out."""
+
+    objects: Counter[Outcome]
+    bytes: Counter[Outcome]
+    proof: Counter[Proof]
+    unkept: int  # objects that lost something on the way
+
+
+def sums_of_marks(objects_of: Sequence[int], bytes_of: Sequence[int]) -> MarkSums:
+    """Sum up objects and bytes that were counted by mark."""
+    objects: Counter[Outcome] = Counter()
+    bytes_: Counter[Outcome] = Counter()
+    proof: Counter[Proof] = Counter()
+    unkept = 0
+    for mark in Mark:
+        if not objects_of[mark] and not bytes_of[mark]:
+            continue
+        if mark.outcome is not None:
+            objects[mark.outcome] += objects_of[mark]
+            bytes_[mark.outcome] += bytes_of[mark]
+        if mark.proof is not None:
+            proof[mark.proof] += objects_of[mark]
+        if mark.is_less:
+            unkept += objects_of[mark]
+    return MarkSums(objects, bytes_, proof, unkept)
 
 
 class CopyResult(NamedTuple):

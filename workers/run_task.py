@@ -9,8 +9,7 @@ another worker owns the task.
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 import zstandard
@@ -25,10 +24,10 @@ from ossimport.model import (
     Mark,
     ObjectInfo,
     Outcome,
-    Proof,
     TaskState,
     Upload,
     mark_of,
+    sums_of_marks,
 )
 
 log = logging.getLogger(__name__)
@@ -38,26 +37,6 @@ FLUSH_INTERVAL_S = 0.5
 FLUSH_OBJECTS = 1000
 AHEAD_S = 0.2  # between two looks at what may be verified
 DRAIN_S = 8.0  # how long objects in flight may still finish after the order to stop
-
-
-def _sums(
-    objects_of: Sequence[int], bytes_of: Sequence[int]
-) -> tuple[Counter[Outcome], Counter[Outcome], Counter[Proof], int]:
-    """Objects and bytes by outcome, objects by proof, and those that lost something on the way, out
-    of what was counted by mark."""
-    objects: Counter[Outcome] = Counter()
-    bytes_: Counter[Outcome] = Counter()
-    proof: Counter[Proof] = Counter()
-    unkept = 0
-    for mark in Mark:
-        if mark.outcome is not None:
-            objects[mark.outcome] += objects_of[mark]
-            bytes_[mark.outcome] += bytes_of[mark]
-        if mark.proof is not None:
-            proof[mark.proof] += objects_of[mark]
-        if mark.is_less:
-            unkept += objects_of[mark]
-    return objects, bytes_, proof, unkept
 
 
 def _raise_first(done: set[asyncio.Task[None]]) -> None:
@@ -256,7 +235,7 @@ class TaskRun:
             if not self._lines and not self._engine.moving:
                 return
             text = "".join(self._lines).encode()
-            objects, bytes_, proof, unkept = _sums(self._objects_of, self._bytes_of)
+            objects, bytes_, proof, unkept = sums_of_marks(self._objects_of, self._bytes_of)
             flush = Flush(
                 number=self._flushes + 1,
                 marks=bytes(self._marks),

@@ -25,6 +25,7 @@ from ossimport.model import (
     TaskState,
     Upload,
     mark_of,
+    sums_of_marks,
 )
 
 SLOWEST = 10
@@ -128,17 +129,5 @@ class Replay:
         sizes: Counter[int] = Counter()
         for info, mark in zip(self._objects, self.marks, strict=True):
             sizes[mark] += info.size
-        objects: Counter[Outcome] = Counter()
-        bytes_: Counter[Outcome] = Counter()
-        proofs: Counter[Proof] = Counter()
-        unkept = 0
-        for mark in Mark:
-            number = self.marks.count(mark)
-            if number and mark.outcome is not None:
-                objects[mark.outcome] += number
-                bytes_[mark.outcome] += sizes[mark]
-            if number and mark.proof is not None:
-                proofs[mark.proof] += number
-            if mark.is_less:
-                unkept += number
-        return Totals(objects, bytes_, proofs, unkept, self.marks.count(Mark.LEFT))
+        sums = sums_of_marks([self.marks.count(m) for m in Mark], [sizes[m] for m in Mark])
+        return Totals(*sums, self.marks.count(Mark.LEFT))
