@@ -16,7 +16,7 @@ from ossimport.ledger.base import Claim, Flush
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.model import Mark, ObjectInfo, Outcome, TaskState
 from ossimport.sources.memory import MemorySource
-from workers import run_task
+from workers import verification
 from workers.run_task import TaskRun
 
 PAGE = 5
@@ -72,8 +72,8 @@ class Slow(MemoryDestination):
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listed, "PAGE", PAGE)
-    monkeypatch.setattr(run_task, "PAGE", PAGE)
-    monkeypatch.setattr(run_task, "AHEAD_S", 0.0)
+    monkeypatch.setattr(verification, "PAGE", PAGE)
+    monkeypatch.setattr(verification, "AHEAD_S", 0.0)
 
 
 async def copy(dest: Slow, ledger: Told, *, backwards: bool = False) -> TaskState | None:

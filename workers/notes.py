@@ -1,0 +1,82 @@
+"""What became of a task's objects: marks, counts, and lines that are not written down yet."""
+
+import time
+
+import zstandard
+
+from ossimport import auditlog, manifest
+from ossimport.ledger.base import Claim, Flush
+from ossimport.model import CopyResult, Mark, Upload, mark_of, sums_of_marks
+
+
+class Notes:
+    """Of one claim. `objects` and `marks` go by the object's number in the task."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.objects = manifest.unpack(claim.manifest)
+        self.marks = bytearray(claim.marks.ljust(len(self.objects), b"\0"))
+        self.lines: list[str] = []  # of audit.log
+        self.bytes_done = sum(
+            info.size for info, mark in zip(self.objects, self.marks, strict=True) if mark
+        )
+        self._sizes: dict[int, int] = {}  # of objects that changed since they were listed
+        self._reset()
+
+    def _reset(self) -> None:
+        self.lines = []
+        self._objects_of = [0] * len(Mark)  # by mark
+        self._bytes_of = [0] * len(Mark)
+
+    def size(self, index: int) -> int:
+        """The object's size, as far as it is known by now."""
+        return self._sizes.get(index, self.objects[index].size)
+
+    def note(self, index: int, result: CopyResult) -> None:
+        """Note how an object ended."""
+        info = self.objects[index]
+        mark = mark_of(result.outcome, result.proof, is_less=bool(result.unkept))
+        self.marks[index] = mark
+        self._count(mark, info.size, 1)
+        if result.size != info.size:
+            self._sizes[index] = result.size
+        self.lines.append(auditlog.format_line(index, info.key, result, time.time()))
+
+    def take_back(self, index: int) -> None:
+        """Undo an outcome that turned out not to be true: the object is left again."""
+        info = self.objects[index]
+        self._count(self.marks[index], info.size, -1)
+        self.marks[index] = Mark.LEFT
+        self.lines.append(auditlog.format_check_failed(index, info.key, time.time()))
+
+    def _count(self, mark: int, size: int, sign: int) -> None:
+        self._objects_of[mark] += sign
+        self._bytes_of[mark] += sign * size
+        self.bytes_done += sign * size
+
+    def note_upload(self, index: int, known: Upload | None, upload: Upload | None) -> None:
+        """Note that a multipart upload began, or that the `known` one ended."""
+        key = self.objects[index].key
+        if upload is not None:
+            if known is None or known.upload_id != upload.upload_id:
+                # Without a word about `known`: it could not be aborted, so `clean` has to.
+                self.lines.append(auditlog.format_upload(index, key, upload, time.time()))
+        elif known is not None:
+            word = auditlog.UPLOAD_ENDED
+            self.lines.append(auditlog.format_upload(index, key, known, time.time(), word=word))
+
+    def take(self, number: int, moving: int) -> Flush:
+        """All that was noted since the last time, as flush `number`."""
+        text = "".join(self.lines).encode()
+        objects, bytes_, proof, unkept = sums_of_marks(self._objects_of, self._bytes_of)
+        self._reset()
+        return Flush(
+            number=number,
+            marks=bytes(self.marks),
+            objects=objects,
+            bytes_=bytes_,
+            proof=proof,
+            log=zstandard.compress(text, 1),
+            log_size=len(text),
+            moving=moving,
+            unkept=unkept,
+        )
