@@ -12,13 +12,15 @@ from pathlib import Path
 
 from ossimport import identity
 from ossimport.config import JobConfig, SystemConfig
-from ossimport.driver import JobDriver, JobPlan, Queue
+from ossimport.dispatch import Queue
+from ossimport.driver import JobDriver
 from ossimport.errors import JobNotFound, LedgerUnavailable, OssImportError, ServiceError
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger
 from ossimport.ledger.redis import open_ledger
 from ossimport.model import JobState
 from ossimport.queue import Sender, make_app
+from ossimport.scan_steps import JobPlan
 from ossimport.seal import cluster_key
 from ossimport.sources import open_source
 

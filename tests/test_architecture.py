@@ -39,7 +39,7 @@ LAYERS = [
     {"sources", "dest", "ledger"},
     {"listed"},
     {"copying", "parts", "server_copy", "engine", "audit", "journal", "report", "scanning"},
-    {"driver", "master", "outbox", "queue"},
+    {"outbox", "queue", "scan_steps", "dispatch", "driver", "master"},
     {"sandbox", "console", "service", "tracker", "__main__"},
 ]
 LAYERS_OF_PEERS = [{"sources", "dest", "ledger"}]

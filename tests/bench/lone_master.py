@@ -13,11 +13,12 @@ from typing import Any
 
 import redis
 
-from ossimport.driver import JobPlan, Queue
+from ossimport.dispatch import Queue
 from ossimport.ledger.base import Job
 from ossimport.ledger.redis import open_ledger
 from ossimport.master import IDLE_S, Master
 from ossimport.model import JobState, Lane, ObjectInfo, Scanned
+from ossimport.scan_steps import JobPlan
 from ossimport.sources.memory import MemorySource
 
 MESSAGES = "bench:messages"

@@ -9,13 +9,14 @@ from pathlib import Path
 from ossimport.budget import Budget
 from ossimport.copying import CopyPolicy
 from ossimport.dest.memory import MemoryDestination
-from ossimport.driver import JobPlan, Queue
+from ossimport.dispatch import Queue
 from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, StaleClaim
 from ossimport.ledger.base import Claim, Job, Snapshot
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.master import Master
 from ossimport.model import JobState
+from ossimport.scan_steps import JobPlan
 from ossimport.sources.memory import MemorySource
 from workers.run_task import TaskRun
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ossimport import identity
 from ossimport.dest.base import Body, Stored
 from ossimport.dest.memory import MemoryDestination
-from ossimport.driver import LOST_AFTER_S
+from ossimport.dispatch import LOST_AFTER_S
 from ossimport.errors import Fatal, Permanent, Transient
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Snapshot
@@ -484,7 +484,7 @@ def test_a_retry_that_waits_for_room_does_not_keep_the_master_busy(
     assert cluster.work().job.state is JobState.FAILED
     monkeypatch.setattr("ossimport.driver.PENDING_CAP", 1)
     monkeypatch.setattr("ossimport.driver.REQUEUES_PER_STEP", 1)
-    monkeypatch.setattr("ossimport.driver.IN_FLIGHT_FLOOR", 0)
+    monkeypatch.setattr("ossimport.dispatch.IN_FLIGHT_FLOOR", 0)
     cluster.ledger.request_retry(JOB.name)
     assert [cluster.master.step() for _ in range(8)][-3:] == [False] * 3
 

@@ -1,0 +1,214 @@
+"""Make steps of what the scan of one job finds, and record them: journal first, then ledger."""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ossimport import manifest, planner
+from ossimport.errors import LedgerBehind, StorageError
+from ossimport.journal import Journal, rebuild
+from ossimport.ledger.base import Job, Ledger, PlannedTask, PlanStep, ScanFailure, Snapshot
+from ossimport.model import JobState, Lane, Scanned, Task, TaskState
+from ossimport.planner import TaskLimits
+from ossimport.scanning import Ended, Found, Move, ScanThreads, Split
+from ossimport.sources.base import Source
+
+log = logging.getLogger(__name__)
+
+PENDING_CAP = 1000  # planned tasks that wait in Redis; the scan pauses above it
+MOVES_PER_STEP = 16
+
+
+class JobPlan(NamedTuple):
+    """What the master needs of a job's settings."""
+
+    source: Source
+    source_name: str  # for messages
+    max_objects: int
+    max_bytes: int
+    scan_threads: int
+    import_since: int
+
+
+class ScanSteps:
+    """Where the scan of one job stands, and what moves it on.
+
+    `is_settled` says that journal and ledger are at the same place, and this object too.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        ledger: Ledger,
+        journal: Journal,
+        open_job: Callable[[Job], JobPlan],
+        *,
+        slots: int,
+        hold: Callable[[], bool],
+    ) -> None:
+        self._name = job.name
+        self._created_ms = job.created_ms
+        self._ledger = ledger
+        self._journal = journal
+        self._open_job = open_job
+        self._slots = slots
+        self._hold = hold
+        self._plan: JobPlan | None = None
+        self._threads: ScanThreads | None = None
+        self._lanes: dict[int, Lane] = {}
+        self._next_lane = 0
+        self._planned_objects = 0
+        self._planned_bytes = 0
+        self.seq = 0
+        self.is_settled = False
+
+    @property
+    def source_name(self) -> str:
+        """What is scanned, for messages."""
+        return self._plan.source_name if self._plan else "the source"
+
+    def settle(self, job: Job) -> None:
+        """Bring journal and ledger to the same place, and take up the scan there."""
+        self.stop()
+        self._journal.open(job)
+        if self._journal.scan_state().seq != self._ledger.scan_state(self._name).seq:
+            log.warning("job %s: the ledger lacks steps of its journal: replayed", self._name)
+            rebuild(self._journal, self._ledger)
+        state = self._ledger.scan_state(self._name)
+        if state.finished:
+            self._journal.finish_scan()
+        self.seq = state.seq
+        self._lanes = dict(state.lanes)
+        if not state.seq:
+            self._lanes = {0: Lane()}
+        self._next_lane = max(self._lanes, default=-1) + 1
+        self.is_settled = True
+
+    def step(self, snapshot: Snapshot) -> bool:
+        """Record what was found; True if there was anything.
+
+        Raises LedgerBehind when the ledger, or another master, is not where we thought: nothing of
+        the step counts then.
+        """
+        if snapshot.job.scan_finished:
+            return False
+        if snapshot.tasks[TaskState.PENDING] >= PENDING_CAP:
+            return False
+        if self._threads is None:
+            self._start(snapshot)
+        threads = self._threads
+        moves = list(threads.moves(MOVES_PER_STEP, 0.0)) if threads is not None else []
+        if moves:
+            self._record(moves)
+        if not self._lanes:
+            self._finish()
+            return True
+        return bool(moves)
+
+    def stop(self) -> None:
+        """Stop the threads; the lanes of the next scan are the recorded ones."""
+        if self._threads is not None:
+            self._threads.close()
+            self._threads = None
+            self.is_settled = False
+
+    def rescan_failures(self) -> None:
+        """List again what could not be listed."""
+        self.stop()
+        self._ledger.rescan_failures(self._name)
+        self._journal.rescanned(self._ledger.scan_state(self._name))
+        self.is_settled = False
+
+    def _finish(self) -> None:
+        self.stop()
+        self._ledger.finish_scan(self._name, self.seq)
+        self._journal.finish_scan()
+
+    def _start(self, snapshot: Snapshot) -> None:
+        if not self._lanes:
+            return
+        try:
+            self._plan = plan = self._open_job(snapshot.job)
+        except StorageError as exc:
+            self._abort(exc)
+            return
+        self._planned_objects = snapshot.counts.listed.objects
+        self._planned_bytes = snapshot.counts.listed.bytes
+        self._threads = ScanThreads(
+            plan.source,
+            threads=plan.scan_threads,
+            limits=self._limits,
+            import_since=plan.import_since,
+            name=f"scan-{self._name}",
+        )
+        self._threads.walk(self._lanes)
+
+    def _limits(self) -> TaskLimits:
+        plan = self._plan
+        assert plan is not None  # noqa: S101 -- set before the threads that call this are started
+        return planner.limits_for(
+            self._planned_objects,
+            self._planned_bytes,
+            self._slots,
+            plan.max_objects,
+            plan.max_bytes,
+        )
+
+    def _record(self, moves: list[Move]) -> None:
+        """Make one step of some moves: journal first, then ledger, then go on with new lanes."""
+        changed: dict[int, Lane | None] = {}
+        fresh: dict[int, Lane] = {}
+        tasks: list[tuple[Task, PlannedTask]] = []
+        excluded: list[Scanned] = []
+        failures: list[ScanFailure] = []
+        for move in moves:
+            match move:
+                case Found(lane, batch):
+                    if batch.objects:
+                        tasks.append(self._make_task(batch))
+                    excluded.extend(batch.excluded)
+                    failures.extend(_failure(entry) for entry in batch.failed)
+                    self._lanes[lane] = changed[lane] = self._lanes[lane]._replace(
+                        cursor=batch.cursor
+                    )
+                case Split(lane, until, rest):
+                    self._lanes[lane] = changed[lane] = self._lanes[lane]._replace(until=until)
+                    number, self._next_lane = self._next_lane, self._next_lane + 1
+                    self._lanes[number] = changed[number] = fresh[number] = rest
+                case Ended(lane, None):
+                    del self._lanes[lane]
+                    changed[lane] = None
+                case Ended(lane, StorageError() as error):
+                    self._abort(error)
+        step = PlanStep(
+            seq=self.seq + 1,
+            lanes=changed,
+            tasks=[planned for _, planned in tasks],
+            excluded=len(excluded),
+            excluded_bytes=sum(entry.info.size for entry in excluded),
+            failures=failures,
+        )
+        if not self._hold():
+            raise LedgerBehind(f"another master drives job {self._name} now")
+        self._journal.plan(step, [task for task, _ in tasks], self._lanes, excluded)
+        self._ledger.plan(self._name, step)
+        self.seq = step.seq
+        if self._threads is not None:
+            self._threads.walk(fresh)
+
+    def _make_task(self, batch: planner.Batch) -> tuple[Task, PlannedTask]:
+        packed = manifest.pack(batch.objects)
+        task_id = planner.task_id(self._name, self._created_ms, packed)
+        self._planned_objects += len(batch.objects)
+        self._planned_bytes += batch.size
+        planned = PlannedTask(task_id, packed, len(batch.objects), batch.size)
+        return Task(self._name, task_id, batch.objects), planned
+
+    def _abort(self, error: StorageError) -> None:
+        log.error("job %s stopped: %s", self._name, error)
+        reason = f"{error.code}: {error}"
+        self._ledger.set_state(self._name, JobState.ABORT, reason, only_if=JobState.RUNNING)
+
+
+def _failure(entry: Scanned) -> ScanFailure:
+    return ScanFailure(entry.info.key, entry.code, entry.message, entry.rescan or Lane())
