@@ -1,0 +1,164 @@
+"""What the ledger is told and tells: frozen values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ossimport.model import Counts, JobState, Lane, Outcome, Proof, TaskState, Upload
+
+SHOWN_RUNNING = 200  # a person reads no more, a large cluster has more
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A submitted job. `settings` is sealed (see `seal.py`); the ledger never looks into it."""
+
+    name: str
+    created_ms: int  # epoch milliseconds of the submit; part of every task id
+    fingerprint: str  # of the settings that affect the result
+    settings: bytes
+    state: JobState = JobState.RUNNING
+    reason: str = ""  # why the state is FAILED or ABORT
+    scan_finished: bool = False
+    retries: int = 0  # how often a retry was asked for
+    retries_done: int = 0  # how many of them the master has put back into tasks
+
+
+class PlannedTask(NamedTuple):
+    """A task as the ledger takes it: the object list packed (`manifest.py`), and its sums."""
+
+    task_id: str
+    manifest: bytes
+    objects: int
+    bytes: int
+
+
+class ScanFailure(NamedTuple):
+    """A part of the source that could not be listed; counted as one failed object."""
+
+    key: str
+    code: str
+    message: str
+    rescan: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One move of the scan: what it found, and where each lane now stands.
+
+    `seq` counts the steps of a job from 1. `lanes` holds the lanes that moved: None = finished.
+    """
+
+    seq: int
+    lanes: Mapping[int, Lane | None]
+    tasks: Sequence[PlannedTask] = ()
+    excluded: int = 0
+    excluded_bytes: int = 0
+    failures: Sequence[ScanFailure] = ()
+
+
+class ScanState(NamedTuple):
+    """Where the scan stands: the last step's number, and the lanes that are not finished."""
+
+    seq: int
+    lanes: dict[int, Lane]
+    finished: bool
+
+
+class Claim(NamedTuple):
+    """A worker's right to work on a task, and all it needs to begin.
+
+    `marks` has one byte for each object of the task (`model.Mark`): what has become of it so far.
+    """
+
+    job: str
+    task_id: str
+    fence: int
+    worker: str
+    manifest: bytes
+    marks: bytes
+    uploads: dict[int, Upload]
+    flushes: int  # flushes recorded so far; the next one has the number `flushes + 1`
+    claims: int  # how often the task has been claimed so far, with this claim
+
+
+class Held(NamedTuple):
+    """The task is claimed: by whom, and under which fence."""
+
+    worker: str
+    fence: int
+
+
+class Flush(NamedTuple):
+    """What happened to a task's objects since the flush before.
+
+    Deltas may be negative (an outcome taken back after verification). `marks` replaces the task's
+    marks. `log` is audit.log text, compressed with zstd.
+    """
+
+    number: int
+    marks: bytes
+    objects: Mapping[Outcome, int]
+    bytes_: Mapping[Outcome, int]
+    proof: Mapping[Proof, int]
+    log: bytes
+    log_size: int  # bytes of `log` when decompressed
+    moving: int = 0  # bytes of unfinished large objects already at the destination
+    unkept: int = 0  # copied objects that lost something on the way, see `model.Mark`
+
+
+class EventKind:
+    """What the outbox tells the master, in the order in which it happened."""
+
+    CLAIMED = "claimed"
+    LOG = "log"
+    RELEASED = "released"
+    ENDED = "ended"
+
+
+class Event(NamedTuple):
+    """One entry of the outbox. `offset` and `log` belong to LOG, `state` to ENDED.
+
+    `offset` is where in audit.log the text begins, so that writing it twice changes nothing; of an
+    ENDED event it is the file's whole length.
+    """
+
+    id: str
+    kind: str
+    task_id: str
+    worker: str = ""
+    offset: int = 0
+    log: bytes = b""
+    state: TaskState | None = None
+
+
+class RunningTask(NamedTuple):
+    """A task that a worker holds now."""
+
+    task_id: str
+    worker: str
+    fence: int
+    expired: bool
+    objects_done: int
+    objects_total: int
+    bytes_done: int
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One consistent look at a job.
+
+    `running` holds at most SHOWN_RUNNING tasks, those first whose lease ends first.
+    """
+
+    job: Job
+    counts: Counts
+    proof: Mapping[Proof, int]
+    tasks: Mapping[TaskState, int]
+    running: Sequence[RunningTask] = field(default_factory=tuple)
+    objects_per_second: float = 0.0
+    bytes_per_second: float = 0.0
+    elapsed: float = 0.0  # seconds from the submit to the end, or to now
+    seq: int = 0  # the last step's number, as `ScanState.seq`
+    unkept: int = 0  # copied objects that lost something on the way, see `model.Mark`
