@@ -15,6 +15,7 @@ from ossimport.config import JobConfig, SystemConfig
 from ossimport.dispatch import Queue
 from ossimport.driver import JobDriver
 from ossimport.errors import JobNotFound, LedgerUnavailable, OssImportError, ServiceError
+from ossimport.filters import Filters
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger
 from ossimport.ledger.redis import open_ledger
@@ -182,7 +183,7 @@ def run_master(
             max_objects=config.task_objects,
             max_bytes=config.task_bytes,
             scan_threads=config.scan_threads,
-            import_since=config.import_since,
+            select=Filters(config.filter, import_since=config.import_since).select,
         )
 
     master = Master(

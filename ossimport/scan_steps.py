@@ -10,7 +10,7 @@ from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger, PlannedTask, PlanStep, ScanFailure, Snapshot
 from ossimport.model import JobState, Lane, Scanned, Task, TaskState
 from ossimport.planner import TaskLimits
-from ossimport.scanning import Ended, Found, Move, ScanThreads, Split
+from ossimport.scanning import Ended, Found, Move, ScanThreads, Select, Split, take_all
 from ossimport.sources.base import Source
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class JobPlan(NamedTuple):
     max_objects: int
     max_bytes: int
     scan_threads: int
-    import_since: int
+    select: Select = take_all
 
 
 class ScanSteps:
@@ -138,7 +138,7 @@ class ScanSteps:
             plan.source,
             threads=plan.scan_threads,
             limits=self._limits,
-            import_since=plan.import_since,
+            select=plan.select,
             name=f"scan-{self._name}",
         )
         self._threads.walk(self._lanes)

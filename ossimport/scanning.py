@@ -10,11 +10,11 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from ossimport import filters, planner
+from ossimport import planner
 from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.model import Lane, Scanned
 from ossimport.patience import LONGEST_RETRY_AFTER_S
@@ -58,6 +58,15 @@ class Ended(NamedTuple):
 Move = Found | Split | Ended
 
 
+Select = Callable[[Iterable[Scanned]], Iterable[Scanned]]
+"""Every entry, in order; some of them are excluded now."""
+
+
+def take_all(entries: Iterable[Scanned]) -> Iterable[Scanned]:
+    """Exclude nothing."""
+    return entries
+
+
 class ScanThreads:
     """Up to `threads` lanes of one source at a time.
 
@@ -71,13 +80,13 @@ class ScanThreads:
         *,
         threads: int,
         limits: Callable[[], TaskLimits],
-        import_since: int = 0,
+        select: Select = take_all,
         name: str = "scan",
     ) -> None:
         self._source = source
         self._threads = threads
         self._limits = limits
-        self._import_since = import_since
+        self._select = select
         self._name = name
         self._moves: queue.Queue[Move] = queue.Queue(WAITING_BATCHES)
         self._closing = threading.Event()
@@ -198,7 +207,7 @@ class _LaneWalk:
         """Open the source and hand over what is left, batch by batch."""
         owner = self._owner
         scan = owner._source.scan(self.left)
-        entries = filters.select(self._entries(scan), import_since=owner._import_since)
+        entries = owner._select(self._entries(scan))
         for batch in planner.plan(entries, limits=owner._limits, clock=time.monotonic):
             yield batch
             self.left = self.left._replace(cursor=batch.cursor)

@@ -24,6 +24,7 @@ LAYERS = [
         "answers",
         "content_type",
         "filters",
+        "globs",
         "http_date",
         "listing",
         "naming",

@@ -4,7 +4,7 @@ The only package that knows what a key is called in a file. `load_system`, `load
 `load_workers` raise ConfigError with every mistake of a file at once.
 """
 
-from ossimport.config.job import DestConfig, JobConfig, SourceConfig
+from ossimport.config.job import DestConfig, FilterConfig, JobConfig, SourceConfig
 from ossimport.config.keys import SOURCE_TYPES
 from ossimport.config.load import load_job
 from ossimport.config.places import Endpoint, endpoint, endpoint_region
@@ -16,6 +16,7 @@ __all__ = [
     "SOURCE_TYPES",
     "DestConfig",
     "Endpoint",
+    "FilterConfig",
     "JobConfig",
     "Secret",
     "SourceConfig",

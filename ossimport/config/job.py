@@ -22,6 +22,7 @@ _TUNING = {
     "upload_threads",
     "warnings",
 }
+_NESTED = {"source", "dest", "filter"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +66,20 @@ class DestConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FilterConfig:
+    """Which of the listed objects are taken; `filters` has the rules."""
+
+    include: str = ""  # globs, as written
+    exclude: str = ""
+    include_regex: str = ""
+    exclude_regex: str = ""
+    min_size: int = 0
+    max_size: int = 0  # 0 = no limit
+    modified_after: int = 0  # unix seconds; 0 = no limit
+    modified_before: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobConfig:
     """One job file, validated."""
 
@@ -77,6 +92,7 @@ class JobConfig:
     skip_existing: bool = False
     source: SourceConfig
     dest: DestConfig
+    filter: FilterConfig = FilterConfig()
     task_objects: int = 10_000
     task_bytes: int = 10**9
     scan_threads: int = 1
@@ -96,13 +112,14 @@ class JobConfig:
         source = _counted(self.source, _SIGNING)
         if self.source.type == "azure":
             source["access_key"] = self.source.access_key
-        counted = _counted(self, _TUNING | {"source", "dest"})
+        counted = _counted(self, _TUNING | _NESTED)
         counted |= {"source": source, "dest": _counted(self.dest, _SIGNING)}
+        counted |= {"filter": _counted(self.filter, set())}
         return sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:32]
 
     def to_json(self) -> str:
         """Every field, the secrets in clear. Only what seals it at once (`seal.py`) may call it."""
-        nested = {"source": _plain(self.source), "dest": _plain(self.dest)}
+        nested = {name: _plain(getattr(self, name)) for name in _NESTED}
         return json.dumps(_plain(self) | nested)
 
     @classmethod
@@ -112,20 +129,24 @@ class JobConfig:
             data = json.loads(text)
             source = SourceConfig(**_with_secrets(SourceConfig, data.pop("source")))
             dest = DestConfig(**_with_secrets(DestConfig, data.pop("dest")))
+            chosen = FilterConfig(**data.pop("filter"))
             warnings = tuple(data.pop("warnings"))
-            return cls(**data, source=source, dest=dest, warnings=warnings)
+            return cls(**data, source=source, dest=dest, filter=chosen, warnings=warnings)
         except (ValueError, TypeError, KeyError, AttributeError):
             message = "the settings in the ledger were written by another version of ossimport"
             cure = "install one version on every host, or clean the job and submit it again"
             raise ConfigError([Problem("the ledger", 0, "", "", message, cure)]) from None
 
 
-def _counted(config: SourceConfig | DestConfig | JobConfig, without: set[str]) -> dict[str, Any]:
+Part = SourceConfig | DestConfig | FilterConfig | JobConfig
+
+
+def _counted(config: Part, without: set[str]) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in fields(config) if f.name not in without}
 
 
-def _plain(config: SourceConfig | DestConfig | JobConfig) -> dict[str, Any]:
-    values = _counted(config, {"source", "dest"})
+def _plain(config: Part) -> dict[str, Any]:
+    values = _counted(config, _NESTED)
     return {k: v.reveal() if isinstance(v, Secret) else v for k, v in values.items()}
 
 

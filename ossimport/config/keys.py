@@ -148,6 +148,17 @@ _DEST_KEYS = (
     Key("isServerSideEncryption", kinds.boolean, False, "if OSS encrypts the objects"),
 )
 
+_FILTER_KEYS = (
+    Key("include", kinds.glob_list, "", "the patterns of names to take"),
+    Key("exclude", kinds.glob_list, "", "the patterns of names to leave out"),
+    Key("includeRegex", kinds.regex, "", "the regular expression of names to take"),
+    Key("excludeRegex", kinds.regex, "", "the regular expression of names to leave out"),
+    Key("minSize", kinds.size("0", "50000g"), 0, "the least size to take"),
+    Key("maxSize", kinds.size("0", "50000g"), 0, "the largest size to take"),
+    Key("modifiedAfter", kinds.moment, 0, "the time from which on objects are taken"),
+    Key("modifiedBefore", kinds.moment, 0, "the time before which objects are taken"),
+)
+
 _TUNNEL_TYPES = ("default", "back-to-source", "data-replication", "data-migration")
 _TUNNEL_KEYS = (
     Key("isUseExpressTunnel", kinds.boolean, False, "if data goes through a tunnel of Alibaba's"),
@@ -168,6 +179,7 @@ JOB_KEYS = (
     Key("isSkipExistFile", kinds.boolean, False, "if objects that are there are left alone"),
     *_SOURCE_KEYS,
     *_DEST_KEYS,
+    *_FILTER_KEYS,
     Key("taskObjectCountLimit", kinds.whole(1, 50_000), 10_000, "the most objects in a task"),
     Key("taskObjectSizeLimit", kinds.size("1", "1000000g"), 10**9, "the most bytes in a task"),
     Key(
@@ -211,4 +223,10 @@ JOB_SLIPS = {
     "srcEndpoint": "srcDomain",
     "destEndpoint": "destDomain",
     "sourceType": "srcType",
+    "includes": "include",
+    "excludes": "exclude",
+    "minObjectSize": "minSize",
+    "maxObjectSize": "maxSize",
+    "maxAge": "modifiedAfter",
+    "minAge": "modifiedBefore",
 }

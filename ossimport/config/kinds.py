@@ -7,9 +7,12 @@ here: it means the default.
 
 import re
 import unicodedata
+import warnings
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+from ossimport import globs
 from ossimport.config.secret import Secret
 
 Kind = Callable[[str], Any]
@@ -121,6 +124,51 @@ def unix_time(text: str) -> int:
     if int(text) < 0:
         raise Mistake("the time is negative", cure)
     return int(text)
+
+
+def moment(text: str) -> int:
+    """A time as `unix_time`, or a date with or without the time of day; UTC if it has no zone."""
+    if _WHOLE.fullmatch(text):
+        return unix_time(text)
+    _refuse_non_ascii(text)
+    try:
+        time = datetime.fromisoformat(text)
+        seconds = int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        cure = "write 2026-01-31, 2026-01-31T08:00:00Z, or seconds since 1970"
+        raise Mistake("the value is neither a date nor a unix time in seconds", cure) from None
+    return unix_time(str(seconds))
+
+
+def glob_list(text: str) -> str:
+    """Patterns of names, see `globs`."""
+    refuse_control(text)
+    wrong = []
+    try:
+        patterns = globs.split(text)
+    except globs.BadGlob as exc:
+        raise Mistake(str(exc), exc.cure) from None
+    for pattern in patterns:
+        try:
+            globs.expression(pattern)
+        except globs.BadGlob as exc:
+            wrong.append(Mistake(f"in the pattern {pattern}: {exc}", exc.cure))
+    if wrong:
+        raise Mistakes(wrong)
+    return text
+
+
+def regex(text: str) -> str:
+    """A regular expression of Python's."""
+    refuse_control(text)
+    try:
+        with warnings.catch_warnings():  # that [[ may mean something else in a later Python
+            warnings.simplefilter("ignore", FutureWarning)
+            re.compile(text)
+    except (re.error, OverflowError, RecursionError) as exc:
+        cure = "see https://docs.python.org/3/library/re.html#regular-expression-syntax"
+        raise Mistake(f"the value is no regular expression: {exc}", cure) from None
+    return text
 
 
 def size(low: str, high: str) -> Kind:

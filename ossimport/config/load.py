@@ -4,7 +4,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from ossimport.config.job import DestConfig, JobConfig, SourceConfig
+from ossimport.config.job import DestConfig, FilterConfig, JobConfig, SourceConfig
 from ossimport.config.keys import (
     JOB_KEYS,
     JOB_SLIPS,
@@ -56,6 +56,7 @@ def load_job(path: Path, system: SystemConfig) -> JobConfig:
     _check_source(reading, value)
     _check_dest(reading, value)
     _check_transfer(reading, value)
+    _check_filter(reading, value)
     return JobConfig(
         name=value["jobName"],
         job_type=value["jobType"],
@@ -66,6 +67,7 @@ def load_job(path: Path, system: SystemConfig) -> JobConfig:
         skip_existing=value["isSkipExistFile"],
         source=_source(value),
         dest=_dest(value),
+        filter=_filter(value),
         task_objects=value["taskObjectCountLimit"],
         task_bytes=value["taskObjectSizeLimit"],
         scan_threads=value["scanThreadCount"],
@@ -125,6 +127,19 @@ def _dest(value: Values) -> DestConfig:
         prefix=value["destPrefix"],
         region=_oss_region(where, value["destRegion"]),
         server_side_encryption=value["isServerSideEncryption"],
+    )
+
+
+def _filter(value: Values) -> FilterConfig:
+    return FilterConfig(
+        include=value["include"],
+        exclude=value["exclude"],
+        include_regex=value["includeRegex"],
+        exclude_regex=value["excludeRegex"],
+        min_size=value["minSize"],
+        max_size=value["maxSize"],
+        modified_after=value["modifiedAfter"],
+        modified_before=value["modifiedBefore"],
     )
 
 
@@ -191,6 +206,21 @@ def _refuse_bucket_in(reading: Reading, key: str, where: Endpoint, bucket: str) 
     rest = where.host.removeprefix(f"{bucket.lower()}.")
     if rest != where.host and rest.endswith(_CLOUD_HOSTS) and reading.good(key):
         reading.problem(key, "the endpoint has the bucket in it", f"write {where.scheme}://{rest}")
+
+
+def _check_filter(reading: Reading, value: Values) -> None:
+    for low, high in (("minSize", "maxSize"), ("modifiedAfter", "modifiedBefore")):
+        if value[high] and value[low] > value[high] and reading.good(low, high):
+            reading.problem(high, f"it is less than {low}: nothing is taken", "exchange the values")
+    if value["srcType"] == "http" and not value["httpSizeColumn"]:
+        for key in ("minSize", "maxSize"):
+            if value[key] and reading.good(key, "httpSizeColumn"):
+                message = "the list has no sizes that it could be compared with"
+                reading.problem(key, message, "name their column in httpSizeColumn, or remove it")
+    if value["srcType"] == "http":
+        for key in ("modifiedAfter", "modifiedBefore"):
+            if value[key]:
+                reading.warn(key, "a list of URLs states no times: it leaves nothing out")
 
 
 def _check_transfer(reading: Reading, value: Values) -> None:

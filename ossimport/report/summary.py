@@ -25,6 +25,8 @@ def summary_text(snapshot: Snapshot, highlights: Highlights, tree: Path) -> str:
         lines.append(f"  reason: {display(job.reason)}")
     if job.scan_finished and not counts.listed.objects:
         lines += _nothing_found()
+    if counts.listed.objects and counts.listed.objects == counts.excluded.objects:
+        lines.append("  NOTHING WAS TAKEN: the job's filters leave out every object")
     terms = outcomes(counts)
     objects = _equation(counts.listed.objects, {n: t.objects for n, t in terms.items()})
     lines.append(f"  objects: {objects}")

@@ -66,7 +66,7 @@ def main() -> None:
     )
 
     def open_job(job: Job) -> JobPlan:
-        return JobPlan(MadeUpSource(objects), "made up", 10_000, 10**9, 1, 0)
+        return JobPlan(MadeUpSource(objects), "made up", 10_000, 10**9, 1)
 
     master = Master(ledger, directory, queue, open_job, host="bench", slots=SLOTS)
     print("ready", flush=True)

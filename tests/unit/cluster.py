@@ -39,7 +39,7 @@ class Cluster:
         self.stopping: Callable[[], bool] = lambda: False
         self.copies = 0
         self.directory = directory
-        self._plan = JobPlan(self.source, "memory", max_objects, max_bytes, 2, 0)
+        self._plan = JobPlan(self.source, "memory", max_objects, max_bytes, 2)
         self.master = self.new_master()
 
     def new_master(self) -> Master:

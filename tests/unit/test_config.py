@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from ossimport.config import (
     DestConfig,
     Endpoint,
+    FilterConfig,
     JobConfig,
     Secret,
     SourceConfig,
@@ -210,6 +211,62 @@ def test_every_value_of_a_job_file_arrives(home: Path) -> None:
         audit_after=False,
         audit_mode="detailed",
     )
+
+
+def test_the_filters_arrive(home: Path) -> None:
+    job = _job(
+        home,
+        include="*.jpg; *.png",
+        exclude="tmp/",
+        includeRegex="^a",
+        excludeRegex="[[b]$",
+        minSize="1k",
+        maxSize="2g",
+        modifiedAfter="2026-01-31",
+        modifiedBefore="2026-01-31T08:00:00+08:00",
+    )
+
+    assert job.filter == FilterConfig(
+        include="*.jpg; *.png",
+        exclude="tmp/",
+        include_regex="^a",
+        exclude_regex="[[b]$",
+        min_size=1024,
+        max_size=2 << 30,
+        modified_after=1769817600,
+        modified_before=1769817600,
+    )
+
+
+def test_every_mistake_of_a_filter_is_named(home: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _job(
+            home,
+            include="a;[b;{c",
+            excludeRegex="(",
+            minSize="2k",
+            maxSize="1k",
+            modifiedAfter="yesterday",
+        )
+
+    found = [(problem.key, problem.message) for problem in caught.value.problems]
+    assert found == [
+        ("include", "in the pattern [b: a [ is not closed"),
+        ("include", "in the pattern {c: a { is not closed"),
+        (
+            "excludeRegex",
+            "the value is no regular expression: missing ), unterminated subpattern at position 0",
+        ),
+        ("maxSize", "it is less than minSize: nothing is taken"),
+        ("modifiedAfter", "the value is neither a date nor a unix time in seconds"),
+    ]
+    assert all(problem.cure for problem in caught.value.problems)
+
+
+def test_a_list_of_urls_without_sizes_is_not_filtered_by_size(home: Path) -> None:
+    (home / "list").write_text("http://h/ a\n")
+    with pytest.raises(ConfigError, match="httpSizeColumn"):
+        _job(home, srcType="http", httpListFilePath=f"{home}/list", minSize="1")
 
 
 def test_the_values_of_single_sources_arrive(home: Path) -> None:
@@ -526,7 +583,7 @@ def _any(kind: type, **given_values: st.SearchStrategy[Any]) -> st.SearchStrateg
 
 
 sources = _any(SourceConfig, type=st.sampled_from(["local", "s3", "azure"]))
-jobs = _any(JobConfig, source=sources, dest=_any(DestConfig))
+jobs = _any(JobConfig, source=sources, dest=_any(DestConfig), filter=_any(FilterConfig))
 
 
 @given(jobs)
@@ -563,11 +620,13 @@ RESULT = (
     "source.meta_mode source.allow_symlinks",
     "dest.scheme dest.host dest.port dest.bucket dest.prefix dest.server_side_encryption",
 )
-RESULT_FIELDS = {name for line in RESULT for name in line.split()}
+FILTER_FIELDS = {f"filter.{f.name}" for f in fields(FilterConfig)}
+RESULT_FIELDS = {name for line in RESULT for name in line.split()} | FILTER_FIELDS
 ALL_FIELDS = {
-    *(f.name for f in fields(JobConfig) if f.name not in ("source", "dest")),
+    *(f.name for f in fields(JobConfig) if f.name not in ("source", "dest", "filter")),
     *(f"source.{f.name}" for f in fields(SourceConfig)),
     *(f"dest.{f.name}" for f in fields(DestConfig)),
+    *FILTER_FIELDS,
 }
 
 
