@@ -314,6 +314,13 @@ def test_a_success_with_vanished_objects_says_where_their_names_are() -> None:
     assert "succeed_tasks/*/audit.log" in text
 
 
+def test_a_job_that_takes_nothing_says_so_loudly() -> None:
+    everything = ENDED.counts.listed
+    counts = Counts(listed=everything, excluded=everything)
+    assert "NOTHING WAS TAKEN" in summary_text(replace(ENDED, counts=counts), Highlights(), TREE)
+    assert "NOTHING" not in summary_text(ENDED, Highlights(), TREE)
+
+
 def test_what_could_not_be_kept_is_told_with_where_to_look() -> None:
     lost = replace(RUNNING, unkept=1_200)
     words = "metadata: 1,200 copied without all that the source keeps beside the bytes"
