@@ -10,17 +10,27 @@ from ossimport.budget import Budget
 from ossimport.content_type import content_type
 from ossimport.crc64 import crc64
 from ossimport.dest.base import Body, Destination, Stored
-from ossimport.errors import Transient
+from ossimport.dest.wire import encode_headers
+from ossimport.errors import Permanent, Transient
+from ossimport.fidelity.arriving import (
+    MTIME,
+    OBJECT_ACL,
+    TAGGING,
+    Arriving,
+    Keep,
+    arriving,
+    tag_count,
+)
+from ossimport.fidelity.tags import tagging
 from ossimport.listed import NOTHING_LISTED
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
+from ossimport.naming import display
 from ossimport.patience import Counting, End, Patience
 from ossimport.qetag import qetag
-from ossimport.sources.base import Checksum, Payload, Source
+from ossimport.sources.base import Checksum, Payload, Source, Tagged
 
 T = TypeVar("T")
 SaveUpload = Callable[[Upload | None], Awaitable[None]]
-
-MTIME = "x-oss-meta-mtime"  # when the source was changed; rclone and ossfs write the same
 
 # A body above this is hashed in a thread: the event loop would stall for longer
 # than a hop to a thread costs.
@@ -39,6 +49,7 @@ class CopyPolicy(NamedTuple):
     record_md5: bool = False
     attempts: int = 8  # per request
     changes: int = 3  # how often a source that changes under the copy is read again
+    keep: Keep = Keep()
 
 
 class Ends(NamedTuple):
@@ -104,17 +115,54 @@ class Copying:
         )
 
 
-def headers_for(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> dict[str, str]:
-    """What the object is stored with."""
-    headers = dict(payload.headers)
+def arriving_with(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> Arriving:
+    """What the object is stored with, but for its tags."""
+    keep = policy.keep
+    if payload.headers or keep.meta_map or keep.storage_class or keep.acl:
+        headers, unkept = arriving(keep, payload.meta_prefix, payload.headers)
+    else:
+        headers, unkept = {}, ()
     if "Content-Type" not in headers:
         headers["Content-Type"] = content_type(info.key)
     mtime_ns = info.mtime_ns or payload.mtime_ns
-    if mtime_ns and MTIME not in headers:
+    if mtime_ns and keep.mtime and MTIME not in headers:
         headers[MTIME] = seconds_text(mtime_ns)
     if policy.encrypt:
         headers["x-oss-server-side-encryption"] = "AES256"
-    return headers
+    return Arriving(headers, unkept)
+
+
+def expected_headers(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> dict[str, str]:
+    """What a HEAD of the copy must say, beside its size and CRC64. Names are in lower case.
+
+    `payload` may be without bytes: `Source.read(info, 0, 0)`. No HEAD tells ACL and tags.
+    """
+    wire = encode_headers(arriving_with(policy, info, payload).headers, "stat", info.key)
+    wire.pop(OBJECT_ACL, None)
+    return wire
+
+
+async def arriving_with_tags(
+    ends: Ends, policy: CopyPolicy, it: Copying, payload: Payload
+) -> Arriving:
+    """What the object is stored with. A strict job's object that loses something fails."""
+    headers, unkept = found = arriving_with(policy, it.info, payload)
+    keep = policy.keep
+    if keep.tags and tag_count(payload.headers):
+        source = ends.source
+        assert isinstance(source, Tagged)  # noqa: S101  # or `keep` would not have them
+        text, lost = tagging(await ends.ask_source(lambda: source.tags(it.info), it))
+        if text:
+            headers[TAGGING] = text
+        found = Arriving(headers, unkept + lost)
+    if keep.strict and found.unkept:
+        raise Permanent(
+            f"{display(it.info.key)} would lose {', '.join(found.unkept)}, and the job is strict",
+            code="NotAllKept",
+            op="read",
+            key=it.info.key,
+        )
+    return found
 
 
 def seconds_text(ns: int) -> str:

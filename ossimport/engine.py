@@ -16,9 +16,9 @@ from ossimport.copying import (
     CopyPolicy,
     Ends,
     SaveUpload,
+    arriving_with_tags,
     compare,
     hash_body,
-    headers_for,
     md5_of,
     proof_of,
     verify,
@@ -31,7 +31,7 @@ from ossimport.model import CopyResult, ObjectInfo, Outcome, Upload
 from ossimport.parts import PartsCopy
 from ossimport.patience import End, Patience
 from ossimport.server_copy import ServerCopy
-from ossimport.sources.base import Origins, Payload, Source
+from ossimport.sources.base import Origins, Payload, Source, Tagged
 
 
 class CopyEngine:
@@ -49,6 +49,8 @@ class CopyEngine:
         origins: Origins | None = None,
     ) -> None:
         """`origins`: the source, if the destination's service may copy from it by itself."""
+        if not isinstance(source, Tagged):  # then they are named as lost
+            policy = policy._replace(keep=policy.keep._replace(tags=False))
         self.policy = policy
         self.ends = Ends(
             source,
@@ -163,9 +165,10 @@ class CopyEngine:
         size = it.info.size
         await self.ends.budget.take(size)
         try:
-            payload, crc, headers = await self.ends.ask_source(
-                lambda: self._read_whole(it.info), it
-            )
+            payload, crc = await self.ends.ask_source(lambda: self._read_whole(it.info), it)
+            headers, unkept = await arriving_with_tags(self.ends, self.policy, it, payload)
+            if self.policy.record_md5:
+                headers["x-oss-meta-md5"] = await md5_of(payload.body)
 
             async def put() -> Stored:
                 stored = await self.ends.dest.put(key, payload.body, headers)
@@ -176,21 +179,16 @@ class CopyEngine:
         finally:
             self.ends.budget.give(size)
         proof = proof_of(stored, payload.checksum)
-        return it.ended(
-            Outcome.COPIED, proof, crc, request_id=stored.request_id, unkept=payload.unkept
-        )
+        return it.ended(Outcome.COPIED, proof, crc, request_id=stored.request_id, unkept=unkept)
 
-    async def _read_whole(self, info: ObjectInfo) -> tuple[Payload, int, dict[str, str]]:
-        """The object, its CRC64, and the headers it will be stored with."""
+    async def _read_whole(self, info: ObjectInfo) -> tuple[Payload, int]:
+        """The object and its CRC64."""
         payload = await self.ends.source.read(info, 0, info.size)
         small = info.size <= HASH_IN_THREAD
         crc = crc64(payload.body) if small else await hash_body(payload.body)
-        headers = headers_for(self.policy, info, payload)
         if payload.checksum is not None:
             await compare(payload.checksum, payload.body, crc, info.key)
-        if self.policy.record_md5:
-            headers["x-oss-meta-md5"] = await md5_of(payload.body)
-        return payload, crc, headers
+        return payload, crc
 
 
 def _failed(it: Copying, outcome: Outcome, exc: StorageError) -> CopyResult:

@@ -32,8 +32,7 @@ class Origin(NamedTuple):
     key: str  # whole, whatever the source's keys are relative to
     etag: str  # without quotes
     crc64: int  # of the whole object, as the service states it
-    headers: Mapping[str, str]  # what travels with it, by OSS's names
-    unkept: tuple[str, ...] = ()  # the names of what does not
+    headers: Mapping[str, str]  # what the service says of it
 
 
 class Lane(NamedTuple):

@@ -8,10 +8,20 @@ import logging
 import time
 from collections import deque
 
-from ossimport.copying import Copying, CopyPolicy, Ends, hash_body, headers_for, proof_of, verify
+from ossimport.config.meta_map import META
+from ossimport.copying import (
+    Copying,
+    CopyPolicy,
+    Ends,
+    arriving_with_tags,
+    hash_body,
+    proof_of,
+    verify,
+)
 from ossimport.crc64 import crc64_combine
 from ossimport.dest.base import Limits, Stored
 from ossimport.errors import Fatal, Permanent, Transient
+from ossimport.fidelity.arriving import OBJECT_ACL
 from ossimport.model import CopyResult, Origin, Outcome, Upload
 from ossimport.sources.base import Checksum, Payload
 
@@ -59,15 +69,17 @@ class PartsCopy:
             about = await ends.ask_source(lambda: ends.source.read(it.info, 0, 0), it)
         else:
             checksum = Checksum("crc64", str(origin.crc64))
-            about = Payload(b"", origin.headers, checksum, origin.unkept)
-        upload = await self._open_upload(it, key, about, origin)
+            about = Payload(b"", origin.headers, checksum, meta_prefix=META)
+        headers, unkept = await arriving_with_tags(ends, self._policy, it, about)
+        acl = headers.pop(OBJECT_ACL, "")  # OSS takes it when the upload is finished
+        upload = await self._open_upload(it, key, headers, origin)
         making = _PartMaker(ends, it, upload, in_flight, self._moved, origin=origin)
         try:
             crc = await making.run()
             stated = _crc64_stated(about, crc, it.info.key)
             if origin is not None:
                 crc = origin.crc64
-            stored = await self._finish(it, upload, crc)
+            stored = await self._finish(it, upload, crc, acl)
         except Permanent:
             await self.drop(it)
             raise
@@ -79,12 +91,10 @@ class PartsCopy:
         it.upload = None
         await it.save(None)
         proof = proof_of(stored, stated)
-        return it.ended(
-            Outcome.COPIED, proof, crc, request_id=stored.request_id, unkept=about.unkept
-        )
+        return it.ended(Outcome.COPIED, proof, crc, request_id=stored.request_id, unkept=unkept)
 
     async def _open_upload(
-        self, it: Copying, key: str, about: Payload, origin: Origin | None
+        self, it: Copying, key: str, headers: dict[str, str], origin: Origin | None
     ) -> Upload:
         """Go on with the upload if it holds parts of this very version, else begin a new one."""
         wished = self._policy.part_size if origin is None else COPIED_PART_SIZE
@@ -95,7 +105,6 @@ class PartsCopy:
                 if kept is not None:
                     return kept
             await self.drop(it)
-        headers = headers_for(self._policy, it.info, about)
         upload_id = await self._ends.ask_dest(
             lambda: self._ends.dest.start_upload(key, headers), it
         )
@@ -125,12 +134,14 @@ class PartsCopy:
         it.upload = upload._replace(parts=parts)
         return it.upload
 
-    async def _finish(self, it: Copying, upload: Upload, crc: int | None) -> Stored:
+    async def _finish(self, it: Copying, upload: Upload, crc: int | None, acl: str) -> Stored:
         etags = {number: etag for number, (etag, _) in sorted(upload.parts.items())}
 
         async def finish() -> Stored:
             try:
-                return await self._ends.dest.finish_upload(upload.key, upload.upload_id, etags)
+                return await self._ends.dest.finish_upload(
+                    upload.key, upload.upload_id, etags, acl=acl
+                )
             except Permanent as exc:
                 if exc.code != "NoSuchUpload":
                     raise

@@ -8,8 +8,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from ossimport.config.meta_map import META
 from ossimport.config.places import endpoint, endpoint_region
-from ossimport.copying import Copying, CopyPolicy, Ends, headers_for
+from ossimport.copying import Copying, CopyPolicy, Ends, arriving_with_tags
 from ossimport.errors import Permanent, StorageError
 from ossimport.model import CopyResult, Origin, Outcome, Proof
 from ossimport.parts import PartsCopy
@@ -81,7 +82,8 @@ class ServerCopy:
         if it.info.size > ends.dest.limits.max_copy_size:
             return await self._parts.copy(it, key, origin)
 
-        headers = headers_for(self._policy, it.info, Payload(b"", origin.headers))
+        about = Payload(b"", origin.headers, meta_prefix=META)
+        headers, unkept = await arriving_with_tags(ends, self._policy, it, about)
         stored = await ends.ask_dest(lambda: ends.dest.copy_from(key, origin, headers), it)
         if stored.crc64 is None:
             stored = stored._replace(crc64=await self._crc64_of(it, key))
@@ -99,7 +101,7 @@ class ServerCopy:
             Proof.SOURCE,
             origin.crc64,
             request_id=stored.request_id,
-            unkept=origin.unkept,
+            unkept=unkept,
         )
 
     async def _crc64_of(self, it: Copying, key: str) -> int | None:

@@ -27,6 +27,7 @@ LAYERS = [
         "globs",
         "http_date",
         "listing",
+        "fidelity",
         "naming",
         "manifest",
         "auditlog",

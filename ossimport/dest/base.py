@@ -101,8 +101,10 @@ class Destination(Protocol):
     async def list_parts(self, key: str, upload_id: str) -> dict[int, StoredPart]:
         """The parts that the service holds. Raises Permanent(code="NoSuchUpload")."""
 
-    async def finish_upload(self, key: str, upload_id: str, parts: Mapping[int, str]) -> Stored:
-        """Make the object of `parts` (number -> etag).
+    async def finish_upload(
+        self, key: str, upload_id: str, parts: Mapping[int, str], *, acl: str = ""
+    ) -> Stored:
+        """Make the object of `parts` (number -> etag); without `acl` it has the bucket's.
 
         Raises Permanent(code="NoSuchUpload") also when an earlier call did it but its answer got
         lost: then `stat` has the object, with the CRC64 that `parts` make.

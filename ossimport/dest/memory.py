@@ -10,6 +10,7 @@ from ossimport.crc64 import crc64
 from ossimport.dest.base import OSS_LIMITS, Body, Destination, Limits, Stored, StoredPart
 from ossimport.dest.wire import check_key, encode_headers
 from ossimport.errors import Permanent
+from ossimport.fidelity.arriving import OBJECT_ACL
 from ossimport.model import ObjectInfo, Origin
 
 
@@ -95,7 +96,9 @@ class MemoryDestination:
         parts = self._upload(key, upload_id, "list_parts").parts
         return {number: _stored_part(parts[number]) for number in sorted(parts)}
 
-    async def finish_upload(self, key: str, upload_id: str, parts: Mapping[int, str]) -> Stored:
+    async def finish_upload(
+        self, key: str, upload_id: str, parts: Mapping[int, str], *, acl: str = ""
+    ) -> Stored:
         """Make the object of `parts` (number -> etag)."""
         upload = self._upload(key, upload_id, "finish_upload")
         if not parts:
@@ -107,6 +110,8 @@ class MemoryDestination:
         if any(len(body) < self.limits.min_part_size for body in bodies[:-1]):
             raise _refused("EntityTooSmall", "finish_upload", key)
         del self._uploads[upload_id]
+        if acl:
+            upload.headers[OBJECT_ACL] = acl
         tags = "".join(_md5(body) for body in bodies)
         etag = f"{_md5(tags.encode())}-{len(bodies)}"
         return self._store(key, b"".join(bodies), upload.headers, etag)

@@ -26,6 +26,7 @@ from requests.adapters import HTTPAdapter
 from ossimport.dest.base import OSS_LIMITS, Body, Destination, Stored, StoredPart
 from ossimport.dest.wire import check_key, encode_headers
 from ossimport.errors import Fatal, Permanent, StorageError
+from ossimport.fidelity.arriving import OBJECT_ACL
 from ossimport.http_date import http_date_ns
 from ossimport.model import ObjectInfo, Origin
 from ossimport.oss.bucket import LARGEST_PAGE, Access, OssBucket
@@ -180,12 +181,15 @@ class OssDestination:
             "list_parts", key, lambda bucket: _all_parts(bucket, key, upload_id)
         )
 
-    async def finish_upload(self, key: str, upload_id: str, parts: Mapping[int, str]) -> Stored:
+    async def finish_upload(
+        self, key: str, upload_id: str, parts: Mapping[int, str], *, acl: str = ""
+    ) -> Stored:
         """Make the object of `parts` (number -> etag). OSS: CompleteMultipartUpload."""
         check_key(key, self.limits, "finish_upload")
         infos = [PartInfo(number, etag) for number, etag in parts.items()]
+        headers = {OBJECT_ACL: acl} if acl else None
         return await self._control(
-            "finish_upload", key, lambda bucket: _complete(bucket, key, upload_id, infos)
+            "finish_upload", key, lambda bucket: _complete(bucket, key, upload_id, infos, headers)
         )
 
     async def abort_upload(self, key: str, upload_id: str) -> None:
@@ -338,8 +342,10 @@ def _all_parts(bucket: Any, key: str, upload_id: str) -> dict[int, StoredPart]:
         marker = page.next_marker
 
 
-def _complete(bucket: Any, key: str, upload_id: str, parts: list[PartInfo]) -> Stored:
-    result = bucket.complete_multipart_upload(key, upload_id, parts)
+def _complete(
+    bucket: Any, key: str, upload_id: str, parts: list[PartInfo], headers: dict[str, str] | None
+) -> Stored:
+    result = bucket.complete_multipart_upload(key, upload_id, parts, headers)
     result.resp.read()  # else the connection is not used again
     if not result.etag:
         raise ValueError("CompleteMultipartUpload without ETag")

@@ -3,15 +3,13 @@
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from urllib.parse import quote
 
 from ossimport.dest.base import Limits
 from ossimport.errors import Permanent
+from ossimport.fidelity.arriving import encode_meta
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, "token"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _META = "x-oss-meta-"
-_META_SAFE = " !#$&'()*+,/:;<=>?@[]^`{|}~"  # stays as it is in a percent-encoded value
 
 
 def check_key(key: str, limits: Limits, op: str) -> None:
@@ -60,16 +58,9 @@ def _wire_name(name: str) -> str:
 
 
 def _encode_value(name: str, value: str, op: str, key: str) -> str:
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
-        fits = False
-    else:
-        fits = not _CONTROL.search(value)
-    if fits:
-        return value
-    if name.startswith(_META):
-        return quote(value, safe=_META_SAFE, errors="surrogateescape")
+    encoded = encode_meta(value)
+    if encoded == value or name.startswith(_META):
+        return encoded
     problem = f"the value of {name} has characters that HTTP cannot carry: {value[:100]!r}"
     raise Permanent(
         f"{op} of {key!r}: {problem}. Cure: mend the object's {name} at the source",

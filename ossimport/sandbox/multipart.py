@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import closing
+from dataclasses import replace
 from typing import NamedTuple
 
 from ossimport.crc64 import crc64, crc64_combine
@@ -11,8 +12,13 @@ from ossimport.sandbox.files import Content, cut
 from ossimport.sandbox.reading import read_range
 from ossimport.sandbox.refusal import Refusal, invalid_argument
 from ossimport.sandbox.request import Answer, whole
-from ossimport.sandbox.store import Entry
-from ossimport.sandbox.traits import encryption_headers, read_storage_class, read_traits
+from ossimport.sandbox.store import Entry, Traits
+from ossimport.sandbox.traits import (
+    encryption_headers,
+    read_acl,
+    read_storage_class,
+    read_traits,
+)
 from ossimport.sandbox.uploads import Part, Upload
 from ossimport.sandbox.writing import check_md5, content_md5, copy_source
 
@@ -25,7 +31,7 @@ def begin_upload(call: Call) -> Answer:
     """OSS: InitiateMultipartUpload."""
     request = call.request
     call.forbid_overwrite()
-    traits = read_traits(request)
+    traits = replace(read_traits(request), acl="default")  # CompleteMultipartUpload has it
     storage_class = read_storage_class(call)
     upload_id = call.uploads.begin(request.bucket, request.key, call.second, storage_class, traits)
     encoding = request.params.get("encoding-type", "")
@@ -119,7 +125,7 @@ def complete_upload(call: Call) -> Answer:
         crc64=crc,
         modified=call.second,
         storage_class=upload.storage_class,
-        traits=upload.traits,
+        traits=_with_acl(call, upload.traits),
         pieces=tuple(piece for part in parts for piece in part.pieces),
     )
     call.uploads.complete(request.bucket, request.key, upload.id, entry)
@@ -135,6 +141,12 @@ def complete_upload(call: Call) -> Answer:
     )
     headers = {"ETag": etag, "x-oss-hash-crc64ecma": str(crc)}
     return Answer(200, headers | encryption_headers(upload.traits), body)
+
+
+def _with_acl(call: Call, traits: Traits) -> Traits:
+    if "x-oss-object-acl" not in call.request.headers:
+        return traits
+    return replace(traits, acl=read_acl(call.request, "x-oss-object-acl"))
 
 
 def _chosen_parts(call: Call, upload: Upload) -> list[Part]:

@@ -25,10 +25,10 @@ class Payload(NamedTuple):
     """Bytes of one version, wholly in memory, and what travels with them."""
 
     body: bytes | bytearray | memoryview
-    headers: Mapping[str, str] = NO_HEADERS  # Content-Type, x-oss-meta-...: as OSS will get them
+    headers: Mapping[str, str] = NO_HEADERS  # as the source says them; names in lower case
     checksum: Checksum | None = None
-    unkept: tuple[str, ...] = ()  # names of what OSS does not get of the source's headers
     mtime_ns: int = 0  # for those whose `ObjectInfo` has none; 0 = not known either
+    meta_prefix: str = ""  # what the names of user metadata begin with in `headers`
 
 
 class Scan(Protocol):
@@ -72,6 +72,14 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Give back connections. Idempotent."""
+
+
+@runtime_checkable
+class Tagged(Protocol):
+    """What a source promises besides if it can tell the tags of an object."""
+
+    async def tags(self, info: ObjectInfo) -> dict[str, str]:
+        """The tags that the object has now. Raises as `Source.read` does."""
 
 
 @runtime_checkable

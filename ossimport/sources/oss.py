@@ -20,7 +20,6 @@ from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http import http_read
 from ossimport.sources.over_http.bucket_source import BucketSource, Service
 from ossimport.sources.over_http.checksums import stated_crc64, stated_md5
-from ossimport.sources.over_http.metadata import carried
 from ossimport.transport import Endpoint, Response, Transport
 
 if TYPE_CHECKING:
@@ -60,8 +59,7 @@ class OssSource(BucketSource):
         crc64 = headers.get("x-oss-hash-crc64ecma", "")
         if headers.get("x-oss-object-type") not in _COPIED_INSIDE or not crc64.isdecimal():
             return None
-        kept, unkept = carried(self._objects.meta_prefix, headers)
-        return Origin(self._bucket, self._prefix + info.key, info.etag, int(crc64), kept, unkept)
+        return Origin(self._bucket, self._prefix + info.key, info.etag, int(crc64), headers)
 
 
 _check: tuple[type[Source], type[Origins]] = (OssSource, OssSource)

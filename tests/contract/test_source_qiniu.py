@@ -16,6 +16,7 @@ from ossimport.model import Lane, ObjectInfo
 from ossimport.sources.base import Checksum, Source
 from ossimport.sources.qiniu import Access, QiniuSource
 from ossimport.transport import Endpoint
+from tests.contract.at_oss import at_oss
 from tests.contract.bucket_answers import answer, answering
 from tests.contract.source_contract import SourceContract, World
 from tests.servers.qiniu import QiniuServer, hash_of
@@ -103,7 +104,7 @@ async def test_headers_and_metadata_go_with_an_object(server: QiniuServer) -> No
     [entry] = source.scan(Lane())
     for length in (4, 0):
         payload = await source.read(entry.info, 0, length)
-        assert dict(payload.headers) == {
+        assert at_oss(payload) == {
             "Content-Type": "text/x",
             "Cache-Control": "no-cache",
             "x-oss-meta-color": "blue",

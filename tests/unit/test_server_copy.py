@@ -34,7 +34,7 @@ LIMITS = Limits(
 )
 # The parts that are read are as large as those that are copied: one way meets the other's uploads.
 POLICY = CopyPolicy(dest_prefix="to/", multipart_threshold=2000, part_size=1000, attempts=3)
-SENT = {"Content-Type": "text/x-own", "x-oss-meta-a": "b"}
+SENT = {"content-type": "text/x-own", "x-oss-meta-a": "b"}
 KEPT = {"content-type": "text/x-own", "x-oss-meta-a": "b", "x-oss-meta-mtime": "3600"}
 BIG = bytes(range(256)) * 18  # 4,608 bytes: 5 parts
 
@@ -46,7 +46,7 @@ class Bucket:
         self.held = MemoryDestination(limits=LIMITS, clock=lambda: 3600.0)
         self.read_bytes = 0
         self.described = 0
-        self.unkept: tuple[str, ...] = ()
+        self.said: dict[str, str] = {}
         self.links: set[str] = set()  # what the service would copy as something else
         self.meanwhile: list[Callable[[], Awaitable[object]]] = []  # behind the next descriptions
 
@@ -82,7 +82,7 @@ class Bucket:
         if info.key in self.links or about.checksum is None:
             return None
         crc = int(about.checksum.value)
-        return Origin("from", info.key, info.etag, crc, about.headers, self.unkept)
+        return Origin("from", info.key, info.etag, crc, {**about.headers, **self.said})
 
     async def close(self) -> None:
         """Nothing to give back."""
@@ -144,9 +144,11 @@ class Service(MemoryDestination):
             part = await MemoryDestination.upload_part(self, key, upload_id, number, b"x" * 100)
         return part if self.states_crc64 else part._replace(crc64=None)
 
-    async def finish_upload(self, key: str, upload_id: str, parts: Mapping[int, str]) -> Stored:
+    async def finish_upload(
+        self, key: str, upload_id: str, parts: Mapping[int, str], *, acl: str = ""
+    ) -> Stored:
         return await self._ask(
-            "finish", lambda: MemoryDestination.finish_upload(self, key, upload_id, parts)
+            "finish", lambda: MemoryDestination.finish_upload(self, key, upload_id, parts, acl=acl)
         )
 
     async def abort_upload(self, key: str, upload_id: str) -> None:
@@ -218,7 +220,7 @@ async def test_a_copy_is_encrypted_if_the_job_says_so() -> None:
 
 
 async def test_what_does_not_go_with_a_copy_is_named(bench: Bench) -> None:
-    bench.source.unkept = ("x-oss-tagging-count",)
+    bench.source.said = {"x-oss-tagging-count": "1"}
     for key, body in (("a", b"hello"), ("big", BIG)):
         result = await bench.copy(await bench.source.put(key, body))
         assert (result.outcome, result.unkept) == (Outcome.COPIED, ("x-oss-tagging-count",))

@@ -13,7 +13,6 @@ from ossimport.http_date import http_date_ns
 from ossimport.model import ObjectInfo
 from ossimport.naming import display
 from ossimport.sources.base import NO_HEADERS, Checksum, Payload
-from ossimport.sources.over_http.metadata import carried
 from ossimport.transport import Response
 from ossimport.transport.wire import Body
 
@@ -73,9 +72,8 @@ async def read(dialect: Dialect, info: ObjectInfo, offset: int, length: int) -> 
         body = _part(info, response, offset, length)
     _expect_version(info, response)
     headers = response.headers
-    kept, unkept = carried(dialect.meta_prefix, headers)
     mtime_ns = info.mtime_ns or http_date_ns(headers.get("last-modified", ""))
-    return Payload(body, kept, dialect.checksum(headers), unkept, mtime_ns)
+    return Payload(body, headers, dialect.checksum(headers), mtime_ns, dialect.meta_prefix)
 
 
 async def head(dialect: Dialect, info: ObjectInfo) -> Response:
