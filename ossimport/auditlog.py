@@ -115,7 +115,7 @@ def format_line(index: int, key: str, result: CopyResult, now: float) -> str:
     `now` is in epoch seconds. Code, request id and message are written when there is a code or a
     message; blanks in code and request id become `_`.
     """
-    outcome, size, proof, crc64, code, message, request_id, attempts, seconds, unkept = result
+    outcome, size, proof, crc64, code, message, request_id, attempts, seconds, unkept, _ = result
     crc = "" if crc64 is None else f" crc64={crc64}"
     tail = f" unkept={_token(','.join(unkept))}" if unkept else ""
     if code or message:

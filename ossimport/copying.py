@@ -3,15 +3,17 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
 
 from ossimport.budget import Budget
 from ossimport.content_type import content_type
 from ossimport.crc64 import crc64
 from ossimport.dest.base import Body, Destination, Stored
 from ossimport.dest.wire import encode_headers
-from ossimport.errors import Permanent, Transient
+from ossimport.errors import Permanent, StorageError, Transient
 from ossimport.fidelity.arriving import (
     MTIME,
     OBJECT_ACL,
@@ -22,9 +24,9 @@ from ossimport.fidelity.arriving import (
     tag_count,
 )
 from ossimport.fidelity.tags import tagging
-from ossimport.listed import NOTHING_LISTED
+from ossimport.listed import NOTHING_LISTED, Listed, list_range
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
-from ossimport.naming import display
+from ossimport.naming import dest_key, display
 from ossimport.patience import Counting, End, Patience
 from ossimport.qetag import qetag
 from ossimport.sources.base import Checksum, Payload, Source, Tagged
@@ -75,6 +77,37 @@ class Ends(NamedTuple):
         return self.patience.ask(self.at_dest, request, it, attempts)
 
 
+class Engine(Protocol):
+    """Does to each object of a job what the job is about: copies it, or compares it."""
+
+    @property
+    def policy(self) -> CopyPolicy: ...
+
+    @property
+    def ends(self) -> Ends: ...
+
+    @property
+    def moving(self) -> int:
+        """Bytes at the destination of large objects that are not finished."""
+
+    async def look_ahead(self, objects: Sequence[ObjectInfo], *, begun_before: bool) -> Listed:
+        """What `copy` shall know of so many objects already, by few requests."""
+
+    async def copy(
+        self,
+        info: ObjectInfo,
+        *,
+        upload: Upload | None = None,
+        save: SaveUpload,
+        begun_before: bool = False,
+        listed: Listed = NOTHING_LISTED,
+    ) -> CopyResult:
+        """Deal with one object and say how that ended. Raises only Fatal."""
+
+    async def close(self) -> None:
+        """Give back what both ends hold. Idempotent."""
+
+
 class Copying:
     """One object on its way: what is copied now, and how often we had to ask again."""
 
@@ -99,6 +132,7 @@ class Copying:
         message: str = "",
         request_id: str = "",
         unkept: tuple[str, ...] = (),
+        etag: str = "",
     ) -> CopyResult:
         """How the copy of the present version ended, now."""
         return CopyResult(
@@ -112,7 +146,23 @@ class Copying:
             1 + self.retries,
             time.monotonic() - self.began,
             unkept,
+            etag,
         )
+
+    def refused(self, exc: StorageError) -> CopyResult:
+        """What it comes to that this could not be done: the object has failed, or is gone."""
+        gone = isinstance(exc, Permanent) and exc.code == "NotFound"
+        outcome = Outcome.VANISHED if gone else Outcome.FAILED
+        return self.ended(outcome, code=exc.code, message=str(exc), request_id=exc.request_id)
+
+
+async def list_dest(ends: Ends, prefix: str, objects: Sequence[ObjectInfo]) -> Listed:
+    """What the destination's listing says of these objects."""
+    keys = []
+    for info in objects:
+        with suppress(Permanent):  # that it has no name there is said when it is its turn
+            keys.append(dest_key(prefix, info.key))
+    return await list_range(partial(ends.dest.list, prefix), keys, ask=ends.ask_dest)
 
 
 def arriving_with(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> Arriving:

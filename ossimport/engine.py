@@ -6,7 +6,7 @@ there. `Budget` bounds the bytes so held, whatever the sizes and numbers of the 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from ossimport import naming
 from ossimport.budget import Budget
@@ -19,13 +19,14 @@ from ossimport.copying import (
     arriving_with_tags,
     compare,
     hash_body,
+    list_dest,
     md5_of,
     proof_of,
     verify,
 )
 from ossimport.crc64 import crc64
 from ossimport.dest.base import Destination, Stored
-from ossimport.errors import Permanent, StorageError, Transient
+from ossimport.errors import Permanent, Transient
 from ossimport.listed import NOTHING_LISTED, Listed
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Upload
 from ossimport.parts import PartsCopy
@@ -75,6 +76,12 @@ class CopyEngine:
         await self.ends.source.close()
         await self.ends.dest.close()
 
+    async def look_ahead(self, objects: Sequence[ObjectInfo], *, begun_before: bool) -> Listed:
+        """Where objects may be skipped, list what is there instead of asking for each of them."""
+        if not self.policy.skip_existing or begun_before:
+            return NOTHING_LISTED
+        return await list_dest(self.ends, self.policy.dest_prefix, objects)
+
     async def copy(
         self,
         info: ObjectInfo,
@@ -97,11 +104,8 @@ class CopyEngine:
         it.listed = listed
         try:
             return await self._follow_changes(it)
-        except Permanent as exc:
-            outcome = Outcome.VANISHED if exc.code == "NotFound" else Outcome.FAILED
-            return _failed(it, outcome, exc)
-        except Transient as exc:
-            return _failed(it, Outcome.FAILED, exc)
+        except (Permanent, Transient) as exc:
+            return it.refused(exc)
 
     async def _follow_changes(self, it: Copying) -> CopyResult:
         """Copy the version that is there now, as often as the source changes under our hands."""
@@ -179,7 +183,14 @@ class CopyEngine:
         finally:
             self.ends.budget.give(size)
         proof = proof_of(stored, payload.checksum)
-        return it.ended(Outcome.COPIED, proof, crc, request_id=stored.request_id, unkept=unkept)
+        return it.ended(
+            Outcome.COPIED,
+            proof,
+            crc,
+            request_id=stored.request_id,
+            unkept=unkept,
+            etag=stored.etag,
+        )
 
     async def _read_whole(self, info: ObjectInfo) -> tuple[Payload, int]:
         """The object and its CRC64."""
@@ -189,7 +200,3 @@ class CopyEngine:
         if payload.checksum is not None:
             await compare(payload.checksum, payload.body, crc, info.key)
         return payload, crc
-
-
-def _failed(it: Copying, outcome: Outcome, exc: StorageError) -> CopyResult:
-    return it.ended(outcome, code=exc.code, message=str(exc), request_id=exc.request_id)

@@ -1,4 +1,4 @@
-"""What the destination holds of many keys, by its own listing.
+"""What a store holds of many keys, by its own listing.
 
 One request tells of up to a thousand objects, where asking for each takes one request each.
 """
@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
-from ossimport.dest.base import Destination
 from ossimport.model import ObjectInfo
 
 T = TypeVar("T")
+
+Pages = Callable[[str, int], Awaitable[list[ObjectInfo]]]
+"""Lists up to so many objects behind a key, in UTF-8 byte order; fewer: there are no more."""
 
 PAGE = 1000
 SPARE = 16  # other objects for which there is room in a small page
@@ -25,7 +27,7 @@ class Ask(Protocol):
 
 
 class Listed(NamedTuple):
-    """For each key in `seen`: it is in `found` if the destination holds it. `found` may hold more.
+    """For each key in `seen`: it is in `found` if the store holds it. `found` may hold more.
 
     Of other keys nothing is known.
     """
@@ -37,7 +39,7 @@ class Listed(NamedTuple):
 NOTHING_LISTED = Listed({}, frozenset())
 
 
-async def list_range(dest: Destination, prefix: str, keys: Sequence[str], *, ask: Ask) -> Listed:
+async def list_range(pages: Pages, keys: Sequence[str], *, ask: Ask) -> Listed:
     """List the stretches between `keys`, a thousand of them at a time, IN_FLIGHT at once.
 
     A stretch is given up after twice the requests that its keys alone would take: where many more
@@ -59,7 +61,7 @@ async def list_range(dest: Destination, prefix: str, keys: Sequence[str], *, ask
             after = ordered[start - 1] if start else stretch[0][:-1]
             limit = min(PAGE, len(stretch) + len(stretch) // 4 + SPARE)
             for _ in range(2):
-                page = await ask(partial(dest.list, prefix, after, limit))
+                page = await ask(partial(pages, after, limit))
                 found.update([(info.key, info) for info in page])
                 after = page[-1].key if len(page) == limit else last
                 if after >= last:

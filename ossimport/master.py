@@ -177,9 +177,10 @@ def run_master(
     def open_job(job: Job) -> JobPlan:
         config = JobConfig.from_json(sealer.unseal(job.settings))
         scratch = system.working_dir / "run"
+        scanned = config.scanned
         return JobPlan(
-            open_source(config.source, scan_depth=config.scan_depth, scratch=scratch),
-            source_name=f"srcPrefix={config.source.prefix}",
+            open_source(scanned, scan_depth=config.scan_depth, scratch=scratch),
+            source_name=f"srcPrefix={scanned.prefix}",
             max_objects=config.task_objects,
             max_bytes=config.task_bytes,
             scan_threads=config.scan_threads,

@@ -226,6 +226,7 @@ class CopyResult(NamedTuple):
     attempts: int = 1
     seconds: float = 0.0
     unkept: tuple[str, ...] = ()  # for COPIED: what of the source's headers OSS did not get
+    etag: str = ""  # for COPIED: of what this copy wrote, as the destination calls it
 
 
 class Upload(NamedTuple):

@@ -91,7 +91,14 @@ class PartsCopy:
         it.upload = None
         await it.save(None)
         proof = proof_of(stored, stated)
-        return it.ended(Outcome.COPIED, proof, crc, request_id=stored.request_id, unkept=unkept)
+        return it.ended(
+            Outcome.COPIED,
+            proof,
+            crc,
+            request_id=stored.request_id,
+            unkept=unkept,
+            etag=stored.etag,
+        )
 
     async def _open_upload(
         self, it: Copying, key: str, headers: dict[str, str], origin: Origin | None

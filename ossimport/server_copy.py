@@ -102,6 +102,7 @@ class ServerCopy:
             origin.crc64,
             request_id=stored.request_id,
             unkept=unkept,
+            etag=stored.etag,
         )
 
     async def _crc64_of(self, it: Copying, key: str) -> int | None:

@@ -19,6 +19,7 @@ class Notes:
         self.bytes_done = sum(
             info.size for info, mark in zip(self.objects, self.marks, strict=True) if mark
         )
+        self.written: dict[int, tuple[str, int | None]] = {}  # etag and CRC64 of what was copied
         self._sizes: dict[int, int] = {}  # of objects that changed since they were listed
         self._reset()
 
@@ -37,6 +38,8 @@ class Notes:
         mark = mark_of(result.outcome, result.proof, is_less=bool(result.unkept))
         self.marks[index] = mark
         self._count(mark, info.size, 1)
+        if result.etag:
+            self.written[index] = result.etag, result.crc64
         if result.size != info.size:
             self._sizes[index] = result.size
         self.lines.append(auditlog.format_line(index, info.key, result, time.time()))

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ossimport import naming
-from ossimport.engine import CopyEngine
-from ossimport.errors import Fatal, LedgerUnavailable, Permanent, StaleClaim, Transient
+from ossimport.copying import Engine
+from ossimport.errors import Fatal, LedgerUnavailable, StaleClaim, Transient
 from ossimport.ledger.base import Claim, WorkerLedger
-from ossimport.listed import NOTHING_LISTED, list_range
+from ossimport.listed import NOTHING_LISTED
 from ossimport.model import CopyResult, Mark, Outcome, TaskState, Upload
 from workers.notes import Notes
-from workers.verification import Verification
+from workers.verification import Checks, Verification
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +40,11 @@ class TaskRun:
     def __init__(
         self,
         claim: Claim,
-        engine: CopyEngine,
+        engine: Engine,
         ledger: WorkerLedger,
         *,
         runners: int,
-        verify: bool,
+        verify: Checks | None,
         abort_on_uncaught: bool,
         stopping: Callable[[], bool],
         progress: Callable[[str], None],
@@ -54,7 +54,7 @@ class TaskRun:
         self._engine = engine
         self._ledger = ledger
         self._runners = runners
-        self._verify_wanted = verify
+        self._checks = verify
         self._abort_on_uncaught = abort_on_uncaught
         self._stopping = stopping
         self._progress = progress
@@ -99,10 +99,12 @@ class TaskRun:
 
     async def _work(self) -> TaskState | None:
         try:
-            await self._look_ahead()
-            if self._verify_wanted:
+            self._listed = await self._engine.look_ahead(
+                self._notes.objects, begun_before=self._begun_before
+            )
+            if self._checks is not None:
                 verification = Verification(
-                    self._claim.task_id, self._notes, self._engine, self._copy
+                    self._claim.task_id, self._notes, self._engine, self._checks, self._copy_again
                 )
                 await verification.of(self._copy_all(), stopping=self._stopping)
             else:
@@ -124,16 +126,6 @@ class TaskRun:
         state = TaskState.FAILED if Mark.FAILED in self._notes.marks else TaskState.SUCCEED
         await self._call(lambda: self._ledger.finish(self._claim, state))
         return state
-
-    async def _look_ahead(self) -> None:
-        """Where objects may be skipped, list what is there instead of asking for each of them."""
-        if self._engine.policy.skip_existing and not self._begun_before:
-            prefix, ends = self._engine.policy.dest_prefix, self._engine.ends
-            keys = []
-            for info in self._notes.objects:
-                with suppress(Permanent):  # that it has no name there is said when it is copied
-                    keys.append(naming.dest_key(prefix, info.key))
-            self._listed = await list_range(ends.dest, prefix, keys, ask=ends.ask_dest)
 
     async def _copy_all(self) -> None:
         """Copy until nothing is left, or until the order to stop."""
@@ -160,7 +152,10 @@ class TaskRun:
                 return
             self._note(index, await self._copy(index))
 
-    async def _copy(self, index: int) -> CopyResult:
+    async def _copy_again(self, index: int) -> CopyResult:
+        return await self._copy(index, begun_before=True)
+
+    async def _copy(self, index: int, *, begun_before: bool = False) -> CopyResult:
         info = self._notes.objects[index]
 
         async def save(upload: Upload | None) -> None:
@@ -171,7 +166,7 @@ class TaskRun:
                 info,
                 upload=self._uploads.get(index),
                 save=save,
-                begun_before=self._begun_before,
+                begun_before=begun_before or self._begun_before,
                 listed=self._listed,
             )
         except (Fatal, StaleClaim, LedgerUnavailable):

@@ -14,9 +14,12 @@ from typing import NamedTuple
 from celery.utils.log import current_process_index
 
 from ossimport import identity
+from ossimport.audit.auditor import Auditor
+from ossimport.audit.compare import Mode
+from ossimport.audit.extra import ExtraAuditor
 from ossimport.budget import Budget
-from ossimport.config import JobConfig, SystemConfig
-from ossimport.copying import CopyPolicy
+from ossimport.config import JobConfig, SourceConfig, SystemConfig
+from ossimport.copying import CopyPolicy, Engine
 from ossimport.dest.oss import OssDestination
 from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, JobNotFound, LedgerError, StaleClaim
@@ -26,10 +29,11 @@ from ossimport.model import TaskState
 from ossimport.seal import Sealer, cluster_key
 from ossimport.server_copy import may_copy_inside
 from ossimport.sources import open_source
-from ossimport.sources.base import Origins
+from ossimport.sources.base import Origins, Source
 from ossimport.throttle import Cell, bandwidth, slice_size
 from ossimport.transport import Endpoint, Transport
 from workers.run_task import LEASE_S, TaskRun
+from workers.verification import Checks
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +77,7 @@ class Runtime:
         self._runners = part_of(system.task_threads, system.worker_processes, self._index)
         self._share = system.buffer_bytes // system.worker_processes
         self._transport = self._make_transport(throttle)
-        self._engines: dict[bytes, tuple[JobConfig, CopyEngine]] = {}  # by sealed settings
+        self._engines: dict[bytes, tuple[JobConfig, Engine]] = {}  # by sealed settings
 
     def run(self, job: str, task_id: str, progress: Callable[[str], None]) -> Dealt:
         """Deal with a message: claim the task and carry it out, or drop the message.
@@ -125,7 +129,7 @@ class Runtime:
         self,
         claim: Claim,
         config: JobConfig,
-        engine: CopyEngine,
+        engine: Engine,
         progress: Callable[[str], None],
     ) -> Dealt:
         run = TaskRun(
@@ -133,7 +137,7 @@ class Runtime:
             engine,
             self._ledger,
             runners=self._runners,
-            verify=config.audit_after,
+            verify=_checks(config, engine),
             abort_on_uncaught=self._system.abort_on_uncaught,
             stopping=self._stopping,
             progress=progress,
@@ -141,7 +145,7 @@ class Runtime:
         state = await run.run()
         return Dealt(state, run.describe())
 
-    async def _engine(self, record: Job) -> tuple[JobConfig, CopyEngine]:
+    async def _engine(self, record: Job) -> tuple[JobConfig, Engine]:
         """The engine of a job, made once; connections stay open from task to task."""
         if record.settings in self._engines:
             self._engines[record.settings] = self._engines.pop(record.settings)  # used last
@@ -152,14 +156,27 @@ class Runtime:
             self._engines[record.settings] = self._make_engine(record)
         return self._engines[record.settings]
 
-    def _make_engine(self, record: Job) -> tuple[JobConfig, CopyEngine]:
+    def _make_engine(self, record: Job) -> tuple[JobConfig, Engine]:
         config = JobConfig.from_json(self._sealer.unseal(record.settings))
-        source = open_source(
-            config.source,
+        engine = self._make_copy_engine(config)
+        if config.job_type == "extra":
+            return config, ExtraAuditor(engine)
+        if config.job_type == "audit":
+            mode = Mode(config.audit_mode)
+            copies = self._open(config, config.dest.as_source) if mode is Mode.DEEP else None
+            return config, Auditor(engine, mode, repair=config.audit_repair, copies=copies)
+        return config, engine
+
+    def _open(self, config: JobConfig, end: SourceConfig) -> Source:
+        return open_source(
+            end,
             scan_depth=config.scan_depth,
             scratch=self._system.working_dir / "run",
             transport=self._transport,
         )
+
+    def _make_copy_engine(self, config: JobConfig) -> CopyEngine:
+        source = self._open(config, config.source)
         dest = OssDestination(
             endpoint=Endpoint(config.dest.scheme, config.dest.host, config.dest.port),
             bucket=config.dest.bucket,
@@ -172,7 +189,7 @@ class Runtime:
         policy = self._policy(config)
         # An MD5 to be recorded is made of bytes that pass through here.
         inside = may_copy_inside(config) and not policy.record_md5
-        engine = CopyEngine(
+        return CopyEngine(
             source,
             dest,
             policy,
@@ -180,7 +197,6 @@ class Runtime:
             jitter=random.random,
             origins=source if inside and isinstance(source, Origins) else None,
         )
-        return config, engine
 
     def _make_transport(self, throttle: Cell) -> Transport:
         most, rate = self._runners, self._system.throughput
@@ -212,6 +228,16 @@ class Runtime:
         if size > most:
             _warn(f"{key}={size} is lowered to {most}: a quarter of the buffer (javaHeapMaxSize)")
         return min(size, most)
+
+
+def _checks(config: JobConfig, engine: Engine) -> Checks | None:
+    """What is seen of the objects that a task has copied; None if nothing is."""
+    if not (config.audit_after and config.writes):
+        return None
+    # What an audit has found as it should be it need not compare again.
+    auditor = Auditor(engine, Mode.DETAILED) if isinstance(engine, CopyEngine) else None
+    mode = min(Mode(config.audit_mode), Mode.DETAILED, key=list(Mode).index)
+    return Checks(mode, config.last_modify * 10**9, auditor)
 
 
 @functools.cache

@@ -1,18 +1,30 @@
-"""See by the destination's own listing that it holds what a task has copied."""
+"""See by the destination's own word that it holds what a task has copied."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
-from ossimport import audit, naming
-from ossimport.engine import CopyEngine
-from ossimport.listed import PAGE
-from ossimport.model import CopyResult, Mark, Outcome
+from ossimport import naming
+from ossimport.audit import arrived
+from ossimport.audit.arrived import Expected
+from ossimport.audit.compare import RESULT_OF, Mode
+from ossimport.copying import Engine
+from ossimport.listed import PAGE, together
+from ossimport.model import CopyResult, Mark, Outcome, Upload
 from workers.notes import Notes
 
 log = logging.getLogger(__name__)
 
 AHEAD_S = 0.2  # between two looks at what may be verified
+
+
+class Checks(NamedTuple):
+    """What is to be seen of each object."""
+
+    mode: Mode = Mode.SIMPLE
+    not_after_ns: int = 0  # objects changed later than this are left out; 0 = none are
+    auditor: Engine | None = None  # for DETAILED: compares what this run did not copy
 
 
 class Verification:
@@ -22,12 +34,14 @@ class Verification:
         self,
         task_id: str,
         notes: Notes,
-        engine: CopyEngine,
+        engine: Engine,
+        checks: Checks,
         copy: Callable[[int], Awaitable[CopyResult]],
     ) -> None:
         self._task_id = task_id
         self._notes = notes
         self._engine = engine
+        self._checks = checks
         self._copy = copy
         self._verified = 0  # up to this object
         self._at_work = asyncio.Lock()
@@ -71,8 +85,7 @@ class Verification:
         One that is not is copied once more; if it is still not there then, it has failed.
         """
         notes = self._notes
-        there = [i for i in indexes if notes.marks[i] not in (Mark.FAILED, Mark.VANISHED)]
-        for index in await self._absent(there):
+        for index in await self._absent([i for i in indexes if self._is_verified(i)]):
             shown = naming.display(notes.objects[index].key)
             log.warning("task %s: %s is not there", self._task_id, shown)
             notes.take_back(index)
@@ -80,13 +93,52 @@ class Verification:
             notes.note(index, result)
             if result.outcome is Outcome.COPIED and await self._absent([index]):
                 notes.take_back(index)
-                text = "OSS answered that it stored the object, but does not list it"
+                text = "OSS answered that it stored the object, but does not show it as it was sent"
                 code = "NotAtDestination"
                 notes.note(index, CopyResult(Outcome.FAILED, result.size, code=code, message=text))
 
+    def _is_verified(self, index: int) -> bool:
+        if self._notes.marks[index] in (Mark.FAILED, Mark.VANISHED):
+            return False
+        not_after = self._checks.not_after_ns
+        return not not_after or self._notes.objects[index].mtime_ns <= not_after
+
     async def _absent(self, indexes: list[int]) -> list[int]:
-        notes, prefix, ends = self._notes, self._engine.policy.dest_prefix, self._engine.ends
-        by_key = {naming.dest_key(prefix, notes.objects[i].key): i for i in indexes}
-        expected = [(key, notes.size(i)) for key, i in by_key.items()]
-        missing = await audit.absent(ends.dest, prefix, expected, ask=ends.ask_dest)
-        return [by_key[key] for key in missing]
+        """Those of the objects that the destination does not hold as they were copied."""
+        ends, prefix = self._engine.ends, self._engine.policy.dest_prefix
+        by_key = {naming.dest_key(prefix, self._notes.objects[i].key): i for i in indexes}
+        if self._checks.mode is not Mode.DETAILED:
+            expected = [self._expected(key, i) for key, i in by_key.items()]
+            missing = await arrived.absent(ends.dest, prefix, expected, ask=ends.ask_dest)
+            return [by_key[key] for key in missing]
+        own = [self._expected(key, i) for key, i in by_key.items() if i in self._notes.written]
+        missing = await arrived.unproved(ends.dest, own, ask=ends.ask_dest)
+        others = [i for i in by_key.values() if i not in self._notes.written]
+        return [by_key[key] for key in missing] + await self._different(others)
+
+    def _expected(self, key: str, index: int) -> Expected:
+        size = self._notes.size(index)
+        if self._checks.mode is Mode.SIMPLE or index not in self._notes.written:
+            return Expected(key, size)
+        return Expected(key, size, *self._notes.written[index])
+
+    async def _different(self, indexes: list[int]) -> list[int]:
+        """Those of the objects that are not what the source has: none of them did this run copy."""
+        auditor = self._checks.auditor
+        if auditor is None:
+            return []
+        different: list[int] = []
+        todo = iter(indexes)
+
+        async def take() -> None:
+            for index in todo:
+                result = await auditor.copy(self._notes.objects[index], save=_nothing)
+                if result.outcome is Outcome.FAILED and result.code in RESULT_OF:
+                    different.append(index)
+
+        await together(take() for _ in range(min(arrived.IN_FLIGHT, len(indexes))))
+        return different
+
+
+async def _nothing(upload: Upload | None) -> None:
+    """Nothing is uploaded by who only compares."""

@@ -64,6 +64,20 @@ class DestConfig:
     region: str = "cn-hangzhou"
     server_side_encryption: bool = False
 
+    @property
+    def as_source(self) -> SourceConfig:
+        """The destination, to be read."""
+        return SourceConfig(
+            type="oss",
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+            security_token=self.security_token,
+            domain=f"{self.scheme}://{self.host}:{self.port}",
+            region=self.region,
+            bucket=self.bucket,
+            prefix=self.prefix,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilterConfig:
@@ -84,7 +98,7 @@ class JobConfig:
     """One job file, validated."""
 
     name: str
-    job_type: str = "import"  # or audit
+    job_type: str = "import"  # or audit; or extra, its reverse, which only `audit --extra` makes
     incremental: bool = False
     incremental_interval_s: int = 86400
     import_since: int = 0  # unix seconds; 0 = everything
@@ -101,8 +115,19 @@ class JobConfig:
     part_size: int = 50 << 20
     upload_threads: int = 3
     audit_after: bool = True
-    audit_mode: str = "general"  # simple, general or detailed
+    audit_mode: str = "general"  # simple, general or detailed; an audit's may be deep
+    audit_repair: bool = False  # an audit copies what does not match
     warnings: tuple[str, ...] = ()  # what the operator should know, with file, line and key
+
+    @property
+    def writes(self) -> bool:
+        """The job writes to the destination."""
+        return self.job_type == "import" or self.audit_repair
+
+    @property
+    def scanned(self) -> SourceConfig:
+        """The end whose objects the job lists."""
+        return self.dest.as_source if self.job_type == "extra" else self.source
 
     @property
     def fingerprint(self) -> str:

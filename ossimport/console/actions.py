@@ -48,6 +48,7 @@ def create_job(system: SystemConfig, ledger: Ledger, job: JobConfig) -> None:
             created_ms=time.time_ns() // 1_000_000,
             fingerprint=job.fingerprint,
             settings=cluster_key(system.home).seal(job.to_json()),
+            job_type=job.job_type,
         )
     )
 

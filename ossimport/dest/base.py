@@ -47,6 +47,13 @@ class StoredPart(NamedTuple):
     size: int
 
 
+class Described(NamedTuple):
+    """An object as the service describes it."""
+
+    info: ObjectInfo
+    headers: Mapping[str, str]  # names in lower case; those it was stored with are among them
+
+
 class Destination(Protocol):
     """A bucket to write into. Keys are whole keys: `destPrefix` is already in them.
 
@@ -64,6 +71,9 @@ class Destination(Protocol):
 
     async def stat(self, key: str) -> ObjectInfo | None:
         """Describe the object, CRC64 included; None if there is none."""
+
+    async def describe(self, key: str) -> Described | None:
+        """Describe the object with its headers, in the same one request; None if there is none."""
 
     async def list(self, prefix: str, after: str, limit: int = 1000) -> list[ObjectInfo]:
         """Up to `limit` objects under `prefix` with keys greater than `after`, in UTF-8 byte order.

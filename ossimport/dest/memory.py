@@ -7,7 +7,15 @@ from itertools import count, islice
 from typing import NamedTuple
 
 from ossimport.crc64 import crc64
-from ossimport.dest.base import OSS_LIMITS, Body, Destination, Limits, Stored, StoredPart
+from ossimport.dest.base import (
+    OSS_LIMITS,
+    Body,
+    Described,
+    Destination,
+    Limits,
+    Stored,
+    StoredPart,
+)
 from ossimport.dest.wire import check_key, encode_headers
 from ossimport.errors import Permanent
 from ossimport.fidelity.arriving import OBJECT_ACL
@@ -49,9 +57,14 @@ class MemoryDestination:
 
     async def stat(self, key: str) -> ObjectInfo | None:
         """Describe the object, CRC64 included; None if there is none."""
+        found = await self.describe(key)
+        return found.info if found else None
+
+    async def describe(self, key: str) -> Described | None:
+        """Describe the object with its headers."""
         check_key(key, self.limits, "stat")
         found = self.objects.get(key)
-        return found.info if found else None
+        return Described(found.info, found.headers) if found else None
 
     async def put(self, key: str, body: Body, headers: Mapping[str, str]) -> Stored:
         """Write a whole object."""

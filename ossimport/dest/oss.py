@@ -23,7 +23,7 @@ from oss2.credentials import StaticCredentialsProvider
 from oss2.models import PartInfo
 from requests.adapters import HTTPAdapter
 
-from ossimport.dest.base import OSS_LIMITS, Body, Destination, Stored, StoredPart
+from ossimport.dest.base import OSS_LIMITS, Body, Described, Destination, Stored, StoredPart
 from ossimport.dest.wire import check_key, encode_headers
 from ossimport.errors import Fatal, Permanent, StorageError
 from ossimport.fidelity.arriving import OBJECT_ACL
@@ -109,19 +109,25 @@ class OssDestination:
 
     async def stat(self, key: str) -> ObjectInfo | None:
         """Describe the object, CRC64 included; None if there is none. OSS: HeadObject."""
+        found = await self.describe(key)
+        return found.info if found else None
+
+    async def describe(self, key: str) -> Described | None:
+        """Describe the object with its headers; None if there is none. OSS: HeadObject."""
         check_key(key, self.limits, "stat")
         response = await self._bucket.send("HEAD", "stat", key)
         headers = response.headers
         if response.status == 404 and read_refusal(404, headers, b"").code in _ABSENT:
             return None
         etag = self._expect_etag(response, "stat", key)
-        return ObjectInfo(
+        info = ObjectInfo(
             key=key,
             size=int(headers.get("content-length", 0)),
             mtime_ns=http_date_ns(headers.get("last-modified", "")),
             etag=etag,
             crc64=_crc64_of(response),
         )
+        return Described(info, headers)
 
     async def put(self, key: str, body: Body, headers: Mapping[str, str]) -> Stored:
         """Write a whole object. OSS: PutObject.

@@ -192,6 +192,7 @@ def job_text(job: Job) -> bytes:
             "createdMs": job.created_ms,
             "fingerprint": job.fingerprint,
             "settings": base64.b64encode(job.settings).decode(),
+            "type": job.job_type,
         }
     )
 
@@ -205,6 +206,7 @@ def parse_job(path: Path, data: bytes) -> Job:
             created_ms=number_of(raw["createdMs"]),
             fingerprint=text_of(raw["fingerprint"]),
             settings=base64.b64decode(raw["settings"], validate=True),
+            job_type=text_of(raw.get("type", "import")),  # earlier versions had no other
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise damaged(path, f"it describes no job ({exc!r})") from exc

@@ -23,7 +23,7 @@ Redis Cluster; only `oi:jobs` stands apart, and only creating and forgetting a j
 A task's state is where its id stands: in `pending`, `dispatched`, `running`, or nowhere (ended).
 
 Fields of `oi:{job}`
-    created fingerprint settings state reason retries retries_done    as in `base.Job`
+    created fingerprint settings type state reason retries retries_done    as in `base.Job`
     scan            1 when all lanes are finished
     seq             number of the last plan step
     lane            the next free lane number

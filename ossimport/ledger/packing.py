@@ -79,6 +79,7 @@ def job_fields(job: Job) -> list[str | int | bytes]:
     return [
         *("fingerprint", job.fingerprint),
         *("settings", job.settings),
+        *("type", job.job_type),
         *("state", job.state),
         *("reason", job.reason),
         *("scan", int(job.scan_finished)),
@@ -93,6 +94,7 @@ def job_from(name: str, fields: Fields) -> Job:
         created_ms=_number(fields, "created"),
         fingerprint=to_text(fields["fingerprint"]),
         settings=fields["settings"],
+        job_type=to_text(fields.get("type", b"import")),  # earlier versions had no other
         state=JobState(to_text(fields["state"])),
         reason=to_text(fields["reason"]),
         scan_finished=fields["scan"] == b"1",

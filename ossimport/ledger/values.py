@@ -17,6 +17,7 @@ class Job:
     created_ms: int  # epoch milliseconds of the submit; part of every task id
     fingerprint: str  # of the settings that affect the result
     settings: bytes
+    job_type: str = "import"  # import; audit; extra, which looks for the destination's objects
     state: JobState = JobState.RUNNING
     reason: str = ""  # why the state is FAILED or ABORT
     scan_finished: bool = False

@@ -83,6 +83,14 @@ class Tagged(Protocol):
 
 
 @runtime_checkable
+class Listable(Protocol):
+    """What a source promises besides if it lists keys in order and can begin behind any of them."""
+
+    async def list(self, after: str, limit: int) -> list[ObjectInfo]:
+        """Up to `limit` objects behind the key `after`, in UTF-8 byte order; fewer: no more."""
+
+
+@runtime_checkable
 class Origins(Protocol):
     """What a source promises besides if OSS holds its objects and may copy them by itself."""
 

@@ -37,6 +37,7 @@ LONGEST_S = 4 * SLOW_S
 PATIENCE = 50  # of the event loop's time, one part in so many is spent on trying a slow disk again
 THREADS = 64  # at most, started when there is work: on a mount far away most of them wait
 
+_ODD_NAMES = frozenset({"", ".", ".."})
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # A pipe that has taken a file's place must not block. Windows has O_BINARY instead.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -103,6 +104,10 @@ class LocalSource:
 
     def _stat(self, key: str) -> ObjectInfo:
         path = self._root + key
+        if not _ODD_NAMES.isdisjoint(key.split("/")):
+            # The system would find another name's file: no scan has such a key.
+            message = f"{display(path)} is not the name of a file"
+            raise Permanent(message, code="NotFound", op="stat", key=key)
         try:
             status = os.stat(path, follow_symlinks=self._allow_symlinks)
         except (OSError, ValueError) as exc:

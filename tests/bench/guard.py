@@ -131,7 +131,7 @@ async def ours(directory: Path, port: int) -> float:
         engine,
         ledger,
         runners=IN_FLIGHT,
-        verify=False,
+        verify=None,
         abort_on_uncaught=True,
         stopping=lambda: False,
         progress=lambda _: None,

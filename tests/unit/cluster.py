@@ -19,6 +19,7 @@ from ossimport.model import JobState
 from ossimport.scan_steps import JobPlan
 from ossimport.sources.memory import MemorySource
 from workers.run_task import TaskRun
+from workers.verification import Checks
 
 JOB = Job("local_test", 1_700_000_000_000, "fingerprint", b"sealed")
 POLICY = CopyPolicy(dest_prefix="to/", multipart_threshold=1 << 20, part_size=1 << 20, attempts=2)
@@ -35,7 +36,7 @@ class Cluster:
         self.messages: list[str] = []
         self.sent: list[str] = []
         self.policy = POLICY
-        self.verify = True
+        self.verify: Checks | None = Checks()
         self.stopping: Callable[[], bool] = lambda: False
         self.copies = 0
         self.directory = directory

@@ -280,7 +280,7 @@ def test_an_object_that_never_shows_up_has_failed(cluster: Cluster, picky: Picky
 
 
 def test_without_verification_an_acknowledgement_counts(cluster: Cluster, picky: Picky) -> None:
-    cluster.verify = False
+    cluster.verify = None
     fill(cluster, 20)
     picky.lost = {"to/k0007": 99}
     cluster.submit()

@@ -18,6 +18,7 @@ from ossimport.model import Mark, ObjectInfo, Outcome, TaskState
 from ossimport.sources.memory import MemorySource
 from workers import verification
 from workers.run_task import TaskRun
+from workers.verification import Checks
 
 PAGE = 5
 OBJECTS = 40
@@ -90,7 +91,7 @@ async def copy(dest: Slow, ledger: Told, *, backwards: bool = False) -> TaskStat
         engine,
         ledger,
         runners=2,
-        verify=True,
+        verify=Checks(),
         abort_on_uncaught=False,
         stopping=lambda: False,
         progress=lambda text: None,

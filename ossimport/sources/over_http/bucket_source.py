@@ -45,6 +45,7 @@ class BucketSource:
     ) -> None:
         """`connect` makes the service; one reads, over `transport`, and one lists."""
         self._is_own = transport is None
+        self._prefix = prefix
         self._transport = transport or Transport()
         self._objects = connect(self._transport)
         self._listing = _Listing(connect, prefix)
@@ -58,6 +59,18 @@ class BucketSource:
 
     async def stat(self, key: str) -> ObjectInfo:
         return await http_read.stat(self._objects, key)
+
+    async def list(self, after: str, limit: int) -> list[ObjectInfo]:
+        """See `base.Listable`."""
+        found: list[ObjectInfo] = []
+        behind = self._prefix + after if after else ""
+        while True:
+            wanted = min(PAGE, limit - len(found))
+            page = await self._objects.page("list", behind, wanted)
+            found += [info._replace(key=info.key[len(self._prefix) :]) for info in page.objects]
+            behind = page.go_on(self._prefix, behind)
+            if not behind or len(found) >= limit:
+                return found[:limit]
 
     async def read(self, info: ObjectInfo, offset: int, length: int) -> Payload:
         return await http_read.read(self._objects, info, offset, length)
