@@ -112,18 +112,18 @@ class Auditor:
         key = naming.dest_key(self.policy.dest_prefix, it.info.key)
         found: Proof | Difference = Difference(Code.MISSING, "")
         for _ in range(self.policy.changes):
-            version, was_listed = it.info, key in it.listed.seen
+            version, looks_again = it.info, key in it.listed.seen
             try:
                 found = await self._look(it, key)
             except Permanent as exc:
                 if exc.code != "SourceChanged":
                     raise
-                found = Difference(Code.CONTENT, f"it never held still: {exc}")
+                found, looks_again = Difference(Code.CONTENT, f"it never held still: {exc}"), True
             if isinstance(found, Proof):
                 return found
             it.listed = NOTHING_LISTED
             it.info = await self.ends.ask_source(lambda: self.ends.source.stat(it.info.key), it)
-            if it.info == version and not was_listed:
+            if it.info[:4] == version[:4] and not looks_again:  # only `stat` knows a CRC64
                 break
         return found
 

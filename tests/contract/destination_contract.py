@@ -336,6 +336,13 @@ class DestinationContract:
         for name in ("put", "upload"):
             kept = subject.read(subject.prefix + name)[1]
             assert {name: kept.get(name) for name in wanted} == wanted
+            described = await subject.dest.describe(subject.prefix + name)
+            assert described is not None
+            assert {name: described.headers.get(name) for name in wanted} == wanted
+            assert described.info == await subject.dest.stat(subject.prefix + name)
+
+    async def test_what_is_not_there_is_not_described(self, subject: Subject) -> None:
+        assert await subject.dest.describe(subject.prefix + "nothing") is None
 
     async def test_user_metadata_beyond_latin_1_is_percent_encoded(self, subject: Subject) -> None:
         headers = {"x-oss-meta-name": "100% \u4e2d\u6587", "x-oss-meta-lines": "a\nb"}

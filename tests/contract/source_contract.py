@@ -12,7 +12,7 @@ import pytest
 
 from ossimport.errors import Fatal, Permanent
 from ossimport.model import Lane, ObjectInfo, Scanned, Verdict
-from ossimport.sources.base import Source
+from ossimport.sources.base import Listable, Source
 
 # Without both `a` and `a/b`: a file system cannot hold them.
 KEYS = [
@@ -151,6 +151,20 @@ class SourceContract:
         source = full.open()
         for entry in source.scan(Lane()):
             assert (await source.stat(entry.info.key))[:3] == entry.info[:3]
+        await source.close()
+
+    async def test_a_source_that_lists_behind_keys_lists_what_a_scan_does(
+        self, full: World
+    ) -> None:
+        source = full.open()
+        if not isinstance(source, Listable):
+            pytest.skip("it cannot begin behind any key")
+        infos = sorted((entry.info for entry in source.scan(Lane())), key=lambda info: info.key)
+        for limit in (1, 2, len(infos) + 1):
+            assert await source.list("", limit) == infos[:limit]
+        for index, info in enumerate(infos):
+            assert await source.list(info.key, 2) == infos[index + 1 : index + 3]
+            assert (await source.list(info.key[:-1], 1))[0].key <= info.key
         await source.close()
 
     async def test_read_returns_exactly_the_wanted_bytes(self, full: World) -> None:

@@ -614,6 +614,7 @@ def test_json_with_a_field_too_many_or_too_few_is_another_version_s(home: Path) 
 
 RESULT = (
     "job_type import_since last_modify incremental skip_existing audit_after audit_mode",
+    "audit_repair",
     "source.type source.domain source.bucket source.prefix source.app_id",
     "source.download_from_cdn source.cdn_domain source.http_list_path source.http_prefix_column",
     "source.relative_path_column source.http_size_column source.http_md5_column",

@@ -302,3 +302,13 @@ def test_a_source_is_opened_by_its_type(tmp_path: Path) -> None:
 def test_a_type_that_is_not_there_yet_is_named_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match="srcType=ftp .* which has: .*local.* Cure: "):
         open_source(config("ftp"), scan_depth=1, scratch=tmp_path)
+
+
+@pytest.mark.parametrize("key", ["", ".", "a/", "a//b", "./a", "a/./b", "a/../a", "../x/a", "/a"])
+async def test_a_name_that_no_scan_has_is_not_found(tmp_path: Path, key: str) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    source = open_local(tmp_path)
+    with pytest.raises(Permanent) as caught:
+        await source.stat(key)
+    assert (caught.value.code, caught.value.op) == ("NotFound", "stat")
+    await source.close()
