@@ -23,6 +23,7 @@ from ossimport.copying import CopyPolicy, Engine
 from ossimport.dest.oss import OssDestination
 from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, JobNotFound, LedgerError, StaleClaim
+from ossimport.fidelity.arriving import keep_of
 from ossimport.ledger.base import Claim, Held, Job, WorkerLedger
 from ossimport.ledger.redis import open_ledger
 from ossimport.model import TaskState
@@ -219,6 +220,7 @@ class Runtime:
             skip_existing=config.skip_existing,
             encrypt=config.dest.server_side_encryption,
             record_md5=self._system.record_md5,
+            keep=keep_of(config),
         )
 
     def _fit(self, key: str, size: int) -> int:

@@ -63,6 +63,10 @@ class DestConfig:
     prefix: str = ""
     region: str = "cn-hangzhou"
     server_side_encryption: bool = False
+    storage_class: str = ""  # "" = the bucket's; `source` = by that of the source's object
+    acl: str = ""  # "" = the bucket's
+    preserve: str = "headers,user,mtime"  # what of an object goes with its bytes
+    meta_map: str = ""  # see `meta_map`
 
     @property
     def as_source(self) -> SourceConfig:
@@ -117,6 +121,7 @@ class JobConfig:
     audit_after: bool = True
     audit_mode: str = "general"  # simple, general or detailed; an audit's may be deep
     audit_repair: bool = False  # an audit copies what does not match
+    strict: bool = False  # --strict: what would lose something fails
     warnings: tuple[str, ...] = ()  # what the operator should know, with file, line and key
 
     @property

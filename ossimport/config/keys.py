@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from ossimport.config import kinds, places
 from ossimport.config.kinds import GIB, MIB, Kind
+from ossimport.config.meta_map import meta_map
 from ossimport.config.secret import Secret
+from ossimport.fidelity.classes import OSS_CLASSES, SOURCE_CLASS
 
 LOCAL, OSS, HTTP = frozenset({"local"}), frozenset({"oss"}), frozenset({"http"})
 QINIU, YOUPAI, COS = frozenset({"qiniu"}), frozenset({"youpai"}), frozenset({"cos"})
@@ -18,6 +20,11 @@ AZURE, S3, S3_LIKE = frozenset({"azure"}), frozenset({"s3"}), frozenset({"s3", "
 CLOUD = OSS | QINIU | YOUPAI | COS | AZURE | S3_LIKE
 EVERY_SOURCE = LOCAL | CLOUD | HTTP
 SOURCE_TYPES = ("local", "oss", "qiniu", "bos", "ks3", "s3", "youpai", "http", "cos", "azure")
+PRESERVED = ("headers", "user", "mtime", "tags")
+PRESERVED_BY_DEFAULT = "headers,user,mtime"
+OBJECT_ACLS = ("default", "private", "public-read", "public-read-write")
+_CLASS_WORDS = {name.lower(): name for name in OSS_CLASSES}
+_ACL_WORDS = {word.replace("-", mark): word for word in OBJECT_ACLS for mark in ("", "_")}
 SOURCE_TYPE_SYNONYMS = {"baidu": "bos", "upyun": "youpai", "blob": "azure", "file": "local"}
 
 
@@ -146,6 +153,17 @@ _DEST_KEYS = (
     Key("destPrefix", places.dest_prefix, "", "the prefix of the keys written"),
     Key("destRegion", places.region, "", "the region of OSS"),
     Key("isServerSideEncryption", kinds.boolean, False, "if OSS encrypts the objects"),
+    Key(
+        "destStorageClass",
+        kinds.choice(*OSS_CLASSES, SOURCE_CLASS, other=_CLASS_WORDS),
+        "",
+        "the storage class of the objects; source = as it was",
+    ),
+    Key("destAcl", kinds.choice(*OBJECT_ACLS, other=_ACL_WORDS), "", "the ACL of the objects"),
+    Key(
+        "preserveMeta", kinds.some_of(*PRESERVED), PRESERVED_BY_DEFAULT, "what goes with the bytes"
+    ),
+    Key("metaMap", meta_map, "", "the rules that rename, drop and set metadata"),
 )
 
 _FILTER_KEYS = (

@@ -98,6 +98,21 @@ def choice(*names: str, other: dict[str, str] | None = None) -> Kind:
     return kind
 
 
+def some_of(*names: str) -> Kind:
+    """Some of `names` with commas between them, or `none`; the value has them in this order."""
+
+    def kind(text: str) -> str:
+        _refuse_non_ascii(text)
+        words = {word.strip().lower() for word in text.split(",")} - {""}
+        unknown = sorted(words - {*names, "none"})
+        if unknown or ("none" in words and len(words) > 1) or not words:
+            cure = f"write some of {', '.join(names)} with commas between them, or none"
+            raise Mistake(f"the value has {', '.join(unknown) or 'none among others'} in it", cure)
+        return ",".join(name for name in names if name in words)
+
+    return kind
+
+
 def whole(low: int, high: int) -> Kind:
     """A whole number from `low` to `high`."""
 

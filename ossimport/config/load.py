@@ -127,6 +127,10 @@ def _dest(value: Values) -> DestConfig:
         prefix=value["destPrefix"],
         region=_oss_region(where, value["destRegion"]),
         server_side_encryption=value["isServerSideEncryption"],
+        storage_class=value["destStorageClass"],
+        acl=value["destAcl"],
+        preserve=value["preserveMeta"],
+        meta_map=value["metaMap"],
     )
 
 

@@ -9,6 +9,7 @@ metadata, without what its store puts in front; `x-oss-meta-expires` is the user
 import re
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import quote
 
 from ossimport.config.kinds import Mistake, Mistakes, refuse_control
 
@@ -28,6 +29,8 @@ ROOM = 8 * 1024 - 1 - 128  # bytes of user metadata; the rest is for what the en
 
 _STORES_META = re.compile(r"x-[a-z]+-meta-")
 _AT_OSS = re.compile(rf"{META}[a-z0-9-]+")
+_META_SAFE = " !#$&'()*+,/:;<=>?@[]^`{|}~"  # stays as it is in a percent-encoded value
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CURE = "write NAME -> NAME to rename, !NAME to drop and NAME=VALUE to set, with ; between them"
 
 
@@ -49,7 +52,7 @@ def read_meta_map(text: str) -> MetaMap:
             _read_rule(rule, renamed, fixed)
         except Mistake as mistake:
             wrong.append(mistake)
-    if sum(len(n) + len(v.encode()) for n, v in fixed.items() if n not in HEADERS.values()) > ROOM:
+    if sum(len(n) + meta_size(v) for n, v in fixed.items() if n.startswith(META)) > ROOM:
         message = "the values are more user metadata than an object of OSS can have"
         wrong.append(Mistake(message, f"stay below {ROOM} bytes, names and values"))
     if wrong:
@@ -62,6 +65,23 @@ def meta_map(text: str) -> str:
     refuse_control(text)
     read_meta_map(text)
     return text
+
+
+def meta_size(value: str) -> int:
+    """The bytes that a value of user metadata has on the wire."""
+    return len(value) if value.isascii() and value.isprintable() else len(encode_meta(value))
+
+
+def encode_meta(value: str) -> str:
+    """A value of user metadata as it can be sent: latin-1 as it is, else percent-encoded UTF-8."""
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        pass
+    else:
+        if not _CONTROL.search(value):
+            return value
+    return quote(value, safe=_META_SAFE, errors="surrogateescape")
 
 
 def _read_rule(rule: str, renamed: dict[str, str], fixed: dict[str, str]) -> None:

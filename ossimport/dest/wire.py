@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from ossimport.config.meta_map import encode_meta
 from ossimport.dest.base import Limits
 from ossimport.errors import Permanent
-from ossimport.fidelity.arriving import encode_meta
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, "token"
 _META = "x-oss-meta-"

@@ -10,21 +10,20 @@ because the job says so. The others (ETag, version, encryption ...) are the stor
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
-from urllib.parse import quote
+from typing import TYPE_CHECKING, NamedTuple
 
-from ossimport.config.meta_map import HEADERS, META, ROOM, read_meta_map
-from ossimport.fidelity.classes import CLASSES, SILENT_OF_STANDARD, STANDARD
+from ossimport.config.meta_map import HEADERS, META, ROOM, meta_size, read_meta_map
+from ossimport.fidelity.classes import CLASSES, SILENT_OF_STANDARD, SOURCE_CLASS, STANDARD
+
+if TYPE_CHECKING:
+    from ossimport.config import JobConfig
 
 MTIME = META + "mtime"  # when the source was changed; rclone and ossfs write the same
 STORAGE_CLASS = "x-oss-storage-class"
 OBJECT_ACL = "x-oss-object-acl"
 TAGGING = "x-oss-tagging"
-SOURCE = "source"  # destStorageClass: as at the source
 
 _USER_NAME = re.compile(rf"{META}[a-z0-9-]+")
-_META_SAFE = " !#$&'()*+,/:;<=>?@[]^`{|}~"  # stays as it is in a percent-encoded value
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 # What stores say of an object beside its bytes, and nobody brings to OSS; also metadata that the
 # store itself could not put into headers, or that belongs to another store than the one asked.
@@ -47,6 +46,21 @@ class Keep(NamedTuple):
     storage_class: str = ""  # one of OSS's, `source`, or the bucket's
     acl: str = ""  # one of OSS's, or the bucket's
     strict: bool = False  # an object that would lose something fails
+
+
+def keep_of(job: "JobConfig") -> Keep:
+    """What a job's settings say."""
+    dest, preserved = job.dest, job.dest.preserve.split(",")
+    return Keep(
+        headers="headers" in preserved,
+        user="user" in preserved,
+        mtime="mtime" in preserved,
+        tags="tags" in preserved,
+        meta_map=dest.meta_map,
+        storage_class=dest.storage_class,
+        acl=dest.acl,
+        strict=job.strict,
+    )
 
 
 class Arriving(NamedTuple):
@@ -94,23 +108,6 @@ def _class(
         unkept.append(name)
 
 
-def meta_size(value: str) -> int:
-    """The bytes that a value of user metadata has on the wire."""
-    return len(value) if value.isascii() and value.isprintable() else len(encode_meta(value))
-
-
-def encode_meta(value: str) -> str:
-    """A value of user metadata as it can be sent: latin-1 as it is, else percent-encoded UTF-8."""
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
-        pass
-    else:
-        if not _CONTROL.search(value):
-            return value
-    return quote(value, safe=_META_SAFE, errors="surrogateescape")
-
-
 def tag_count(headers: Mapping[str, str]) -> str:
     """The name of the header that says that the object has tags; empty if none does."""
     return next((n for n, v in headers.items() if _TAG_COUNT.fullmatch(n) and v != "0"), "")
@@ -133,7 +130,7 @@ def _sorted_out(keep: Keep, prefix: str, names: tuple[str, ...]) -> _Names:
     room = ROOM - sum(len(n) + meta_size(v) for n, v in fixed.items() if n.startswith(META))
     if keep.acl:
         fixed[OBJECT_ACL] = keep.acl
-    if keep.storage_class not in ("", SOURCE):
+    if keep.storage_class not in ("", SOURCE_CLASS):
         fixed[STORAGE_CLASS] = keep.storage_class
     taken: dict[str, str] = {}
     nameless = []

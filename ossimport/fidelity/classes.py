@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 OSS_CLASSES = ("Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive")
 STANDARD = "Standard"
+SOURCE_CLASS = "source"  # the value of destStorageClass that means this table
 
 _LIKE_S3 = {
     "STANDARD": STANDARD,

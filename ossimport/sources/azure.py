@@ -18,12 +18,12 @@ from ossimport.listing import NotAListing
 from ossimport.model import ObjectInfo
 from ossimport.sources.azure_listing import parse_blobs
 from ossimport.sources.azure_signing import VERSION, SharedKeySigner
-from ossimport.sources.base import NO_HEADERS, Checksum, Source
+from ossimport.sources.base import NO_HEADERS, Checksum, Source, Tagged
 from ossimport.sources.lanes.prefix_lanes import MarkedPage
 from ossimport.sources.over_http import http_read
 from ossimport.sources.over_http.addressing import encoded, is_plain
 from ossimport.sources.over_http.checksums import stated_md5
-from ossimport.sources.over_http.marker_source import MarkerSource, Service, inside, listed
+from ossimport.sources.over_http.marker_source import MarkerSource, inside, listed
 from ossimport.sources.over_http.refusals import (
     LESS_LOAD,
     SET_CLOCK,
@@ -32,6 +32,7 @@ from ossimport.sources.over_http.refusals import (
     read_xml,
     translate,
 )
+from ossimport.sources.over_http.tags import MAX_TAGS, read_tags
 from ossimport.transport import Endpoint, Response, Transport
 from ossimport.transport.faults import bad_response
 
@@ -113,7 +114,7 @@ class Access(NamedTuple):
         return f"Access({self.endpoint}{self.root}, {self.container})"
 
 
-class AzureSource(MarkerSource):
+class AzureSource(MarkerSource["_Azure"]):
     """The blobs of a container below `prefix`. See `base.Source`."""
 
     def __init__(
@@ -132,13 +133,17 @@ class AzureSource(MarkerSource):
             raise Fatal(message, code="InvalidBucketName", op="open")
         signed = _signed(access, clock)
 
-        def connect(transport: Transport) -> Service:
+        def connect(transport: Transport) -> "_Azure":
             return _Azure(access, prefix, transport, signed())
 
         super().__init__(connect, transport, depth=depth, page_size=page_size)
 
+    async def tags(self, info: ObjectInfo) -> dict[str, str]:
+        """See `base.Tagged`. Azure: Get Blob Tags."""
+        return await read_tags(self._objects, info)
 
-_check: type[Source] = AzureSource
+
+_check: tuple[type[Source], type[Tagged]] = (AzureSource, AzureSource)
 
 _Sign = Callable[[str, str, Mapping[str, str], Mapping[str, str]], tuple[str, dict[str, str]]]
 """What to put behind the query, and the headers to send."""
@@ -216,6 +221,10 @@ class _Azure:
 
     async def stat(self, key: str) -> ObjectInfo:
         return await http_read.stat(self, key)
+
+    async def ask_tags(self, key: str) -> Response:
+        path = f"{self._root}/{encoded(self._prefix + key)}"
+        return await self._send("GET", path, {"comp": "tags"}, NO_HEADERS, MAX_TAGS)
 
     def refused(self, response: Response, op: str, key: str) -> StorageError:
         return self._refused(response, op, self._prefix + key)

@@ -19,7 +19,7 @@ from ossimport.sources.bos_listing import parse_page
 from ossimport.sources.bos_signing import BosSigner, encode_query
 from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http.addressing import is_region, locate
-from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.bucket_source import BucketSource
 from ossimport.sources.over_http.checksums import md5_of_etag, stated_crc64, stated_md5
 from ossimport.sources.over_http.json_answer import read_json
 from ossimport.sources.over_http.refusals import (
@@ -88,7 +88,7 @@ class Access(NamedTuple):
         return f"Access({self.endpoint}, {self.bucket})"
 
 
-class BosSource(BucketSource):
+class BosSource(BucketSource["_Bos"]):
     """The objects of a bucket below `prefix`. See `base.Source`."""
 
     def __init__(
@@ -105,7 +105,7 @@ class BosSource(BucketSource):
             message = f"{access.bucket!r} is not a bucket name. Cure: check srcBucket"
             raise Fatal(message, code="InvalidBucketName", op="open")
 
-        def connect(transport: Transport) -> Service:
+        def connect(transport: Transport) -> "_Bos":
             return _Bos(access, prefix, transport, clock)
 
         super().__init__(connect, prefix, transport, page_size)

@@ -13,11 +13,12 @@ from urllib.parse import quote
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
 from ossimport.listing import MAX_PAGE, NotAListing, Page, parse_page
-from ossimport.sources.base import NO_HEADERS, Checksum, Source
+from ossimport.model import ObjectInfo
+from ossimport.sources.base import NO_HEADERS, Checksum, Source, Tagged
 from ossimport.sources.cos_signing import CosSigner
 from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http.addressing import encoded, is_region, locate
-from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.bucket_source import BucketSource
 from ossimport.sources.over_http.checksums import md5_of_etag, stated_crc64
 from ossimport.sources.over_http.refusals import (
     CHECK_KEYS,
@@ -29,6 +30,7 @@ from ossimport.sources.over_http.refusals import (
     read_xml,
     translate,
 )
+from ossimport.sources.over_http.tags import MAX_TAGS, read_tags
 from ossimport.transport import Endpoint, Response, Transport
 from ossimport.transport.faults import bad_response
 
@@ -103,7 +105,7 @@ class Access(NamedTuple):
         return f"Access({self.endpoint}, {self.bucket})"
 
 
-class CosSource(BucketSource):
+class CosSource(BucketSource["_Cos"]):
     """The objects of a bucket below `prefix`. See `base.Source`."""
 
     def __init__(
@@ -120,13 +122,17 @@ class CosSource(BucketSource):
             message = f"{access.bucket!r} is not a bucket name. Cure: check srcBucket and appId"
             raise Fatal(message, code="InvalidBucketName", op="open")
 
-        def connect(transport: Transport) -> Service:
+        def connect(transport: Transport) -> "_Cos":
             return _Cos(access, prefix, transport, clock)
 
         super().__init__(connect, prefix, transport, page_size)
 
+    async def tags(self, info: ObjectInfo) -> dict[str, str]:
+        """See `base.Tagged`. COS: GET Object tagging."""
+        return await read_tags(self._objects, info)
 
-_check: type[Source] = CosSource
+
+_check: tuple[type[Source], type[Tagged]] = (CosSource, CosSource)
 
 
 class _Cos:
@@ -166,6 +172,9 @@ class _Cos:
         self, method: str, op: str, key: str, headers: Mapping[str, str], max_body: int
     ) -> Response:
         return await self._send(method, self._prefix + key, NO_HEADERS, headers, max_body)
+
+    async def ask_tags(self, key: str) -> Response:
+        return await self._send("GET", self._prefix + key, {"tagging": ""}, NO_HEADERS, MAX_TAGS)
 
     def refused(self, response: Response, op: str, key: str) -> StorageError:
         return self._refused(response, op, self._prefix + key)

@@ -17,7 +17,7 @@ from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.ks3_signing import Ks3Signer, encode_path
 from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http.addressing import locate
-from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.bucket_source import BucketSource
 from ossimport.sources.over_http.checksums import md5_of_etag, stated_crc64
 from ossimport.sources.over_http.refusals import (
     CHECK_KEYS,
@@ -90,7 +90,7 @@ class Access(NamedTuple):
         return f"Access({self.endpoint}, {self.bucket})"
 
 
-class Ks3Source(BucketSource):
+class Ks3Source(BucketSource["_Ks3"]):
     """The objects of a bucket below `prefix`. See `base.Source`."""
 
     def __init__(
@@ -107,7 +107,7 @@ class Ks3Source(BucketSource):
             message = f"{access.bucket!r} is not a bucket name. Cure: check srcBucket"
             raise Fatal(message, code="InvalidBucketName", op="open")
 
-        def connect(transport: Transport) -> Service:
+        def connect(transport: Transport) -> "_Ks3":
             return _Ks3(access, prefix, transport, clock)
 
         super().__init__(connect, prefix, transport, page_size)

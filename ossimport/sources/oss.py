@@ -15,11 +15,12 @@ from ossimport.listing import Page
 from ossimport.model import ObjectInfo, Origin
 from ossimport.oss.bucket import Access, OssBucket
 from ossimport.oss.refusals import SOURCE
-from ossimport.sources.base import Checksum, Origins, Source
+from ossimport.sources.base import Checksum, Origins, Source, Tagged
 from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http import http_read
-from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.bucket_source import BucketSource
 from ossimport.sources.over_http.checksums import stated_crc64, stated_md5
+from ossimport.sources.over_http.tags import MAX_TAGS, read_tags
 from ossimport.transport import Endpoint, Response, Transport
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _ABSENT = frozenset({"NoSuchKey", "HTTP404"})
 _COPIED_INSIDE = frozenset({"Normal", "Multipart"})
 
 
-class OssSource(BucketSource):
+class OssSource(BucketSource["_Oss"]):
     """The objects of a bucket below `prefix`. See `base.Source`."""
 
     def __init__(
@@ -44,12 +45,16 @@ class OssSource(BucketSource):
     ) -> None:
         """Raises Fatal for a bucket name that OSS cannot have."""
 
-        def connect(transport: Transport) -> Service:
+        def connect(transport: Transport) -> "_Oss":
             return _Oss(OssBucket(access, transport, SOURCE, clock), prefix)
 
         super().__init__(connect, prefix, transport, page_size)
         self._bucket = access.bucket
         self._prefix = prefix
+
+    async def tags(self, info: ObjectInfo) -> dict[str, str]:
+        """See `base.Tagged`. OSS: GetObjectTagging."""
+        return await read_tags(self._objects, info)
 
     async def origin(self, info: ObjectInfo) -> Origin | None:
         """See `base.Origins`. OSS: HeadObject."""
@@ -62,7 +67,7 @@ class OssSource(BucketSource):
         return Origin(self._bucket, self._prefix + info.key, info.etag, int(crc64), headers)
 
 
-_check: tuple[type[Source], type[Origins]] = (OssSource, OssSource)
+_check: tuple[type[Source], type[Origins], type[Tagged]] = (OssSource, OssSource, OssSource)
 
 
 class _Oss:
@@ -83,6 +88,10 @@ class _Oss:
         return await self._bucket.send(
             method, op, self._prefix + key, headers=headers, max_body=max_body
         )
+
+    async def ask_tags(self, key: str) -> Response:
+        path = self._prefix + key
+        return await self._bucket.send("GET", "tags", path, query="tagging", max_body=MAX_TAGS)
 
     def refused(self, response: Response, op: str, key: str) -> StorageError:
         error = self._bucket.refused(response.status, response.headers, response.body, op, key)

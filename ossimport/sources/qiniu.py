@@ -22,7 +22,7 @@ from ossimport.sources.lanes.prefix_lanes import MarkedPage
 from ossimport.sources.over_http import http_read
 from ossimport.sources.over_http.addressing import encoded, is_plain
 from ossimport.sources.over_http.json_answer import name_of, number_of, read_json
-from ossimport.sources.over_http.marker_source import MarkerSource, Service, inside, listed
+from ossimport.sources.over_http.marker_source import MarkerSource, inside, listed
 from ossimport.sources.over_http.refusals import (
     CHECK_KEYS,
     LESS_LOAD,
@@ -95,7 +95,7 @@ class Access(NamedTuple):
         return f"Access({self.domains[0]}, {self.bucket})"
 
 
-class QiniuSource(MarkerSource):
+class QiniuSource(MarkerSource["_Qiniu"]):
     """The objects of a bucket below `prefix`. See `base.Source`."""
 
     def __init__(
@@ -109,7 +109,7 @@ class QiniuSource(MarkerSource):
         regions: Endpoint = _REGIONS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        def connect(transport: Transport) -> Service:
+        def connect(transport: Transport) -> "_Qiniu":
             return _Qiniu(access, prefix, _Interface(access, transport, regions, clock))
 
         super().__init__(connect, transport, depth=depth, page_size=page_size)

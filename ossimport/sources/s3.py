@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from ossimport.answers import header, xml_field
 from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.listing import MAX_PAGE, MOST_EMPTY, NotAListing, Page, is_behind, loops, parse_page
-from ossimport.sources.base import NO_HEADERS, Checksum, Source
+from ossimport.model import ObjectInfo
+from ossimport.sources.base import NO_HEADERS, Checksum, Source, Tagged
 from ossimport.sources.lanes.key_range import PAGE
-from ossimport.sources.over_http.bucket_source import BucketSource, Service
+from ossimport.sources.over_http.bucket_source import BucketSource
 from ossimport.sources.over_http.checksums import md5_of_etag
 from ossimport.sources.over_http.refusals import Refusal, read_xml, translate
+from ossimport.sources.over_http.tags import MAX_TAGS, read_tags
 from ossimport.sources.over_http.tidied import blame_name
 from ossimport.sources.s3_place import Place, find
 from ossimport.sources.s3_refusals import S3
@@ -49,7 +51,7 @@ class Access(NamedTuple):
         return f"Access({self.place})"
 
 
-class S3Source(BucketSource):
+class S3Source(BucketSource["_S3"]):
     """The objects of a bucket below `prefix`. See `base.Source`."""
 
     def __init__(
@@ -61,13 +63,17 @@ class S3Source(BucketSource):
         page_size: int = PAGE,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        def connect(transport: Transport) -> Service:
+        def connect(transport: Transport) -> "_S3":
             return _S3(access, prefix, transport, clock)
 
         super().__init__(connect, prefix, transport, page_size)
 
+    async def tags(self, info: ObjectInfo) -> dict[str, str]:
+        """See `base.Tagged`. S3: GetObjectTagging."""
+        return await read_tags(self._objects, info)
 
-_check: type[Source] = S3Source
+
+_check: tuple[type[Source], type[Tagged]] = (S3Source, S3Source)
 
 
 class _Site:
@@ -155,6 +161,9 @@ class _S3:
         if self._site is not site:  # that is why
             return await self._send(method, path, "", headers, max_body)
         return told if told.status == response.status else response
+
+    async def ask_tags(self, key: str) -> Response:
+        return await self._send("GET", self._prefix + key, "tagging=", NO_HEADERS, MAX_TAGS)
 
     def refused(self, response: Response, op: str, key: str) -> StorageError:
         return self._refused(response, op, self._prefix + key)

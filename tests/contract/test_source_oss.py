@@ -18,7 +18,7 @@ from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.model import Lane, Verdict
 from ossimport.oss.bucket import Access, OssBucket
 from ossimport.oss.refusals import SOURCE
-from ossimport.sources.base import Checksum, Origins, Source
+from ossimport.sources.base import Checksum, Origins, Source, Tagged
 from ossimport.sources.oss import OssSource
 from ossimport.transport import Endpoint, Transport
 from tests.contract.at_oss import arrived, at_oss
@@ -215,6 +215,12 @@ async def test_tags_do_not_go_along_however_an_object_is_copied(world: OssWorld)
     assert origin is not None
     wanted = ("x-oss-tagging-count",)
     assert arrived(origin).unkept == arrived(await source.read(info, 0, 4)).unkept == wanted
+    assert isinstance(source, Tagged)
+    assert await source.tags(info) == {"a": "b"}
+    world.remove("key")
+    with pytest.raises(Permanent) as caught:
+        await source.tags(info)
+    assert (caught.value.code, caught.value.op) == ("NotFound", "tags")
     await source.close()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.model import Lane, Scanned
-from ossimport.sources.base import Checksum, Source
+from ossimport.sources.base import Checksum, Source, Tagged
 from ossimport.sources.s3 import S3Source
 from tests.contract.at_oss import at_oss
 from tests.contract.source_contract import SourceContract, World
@@ -172,6 +172,19 @@ async def test_what_travels_with_an_object_comes_with_it(world: MotoWorld) -> No
     assert at_oss(whole) == wanted | {"x-oss-meta-color": "red"}
     assert whole.checksum == Checksum("md5", hashlib.md5(b"body").hexdigest())
     assert at_oss(await source.read(entry.info, 0, 0)) == at_oss(whole)
+    await source.close()
+
+
+async def test_the_tags_of_an_object_can_be_asked_for(world: MotoWorld) -> None:
+    world.client.put_object(
+        Bucket="bucket", Key=f"{world.prefix}k e", Body=b"body", Tagging="team=a%20b&empty="
+    )
+    source = world.open()
+    assert isinstance(source, Tagged)
+    (entry,) = source.scan(Lane())
+    said = (await source.read(entry.info, 0, 4)).headers
+    assert said["x-amz-tagging-count"] == "2"
+    assert await source.tags(entry.info) == {"team": "a b", "empty": ""}
     await source.close()
 
 

@@ -139,6 +139,9 @@ class AzureServer(ObjectServer):
             return Answer(202, {})
         if request.method not in {"GET", "HEAD"}:
             raise Refused("UnsupportedHttpVerb")
+        if params.get("comp") == "tags":
+            body = f'\ufeff<?xml version="1.0"?><Tags>{stored_blob.tag_set()}</Tags>'
+            return Answer(200, {}, body.encode())
         return self._serve(request, stored_blob)
 
     def _serve(self, request: Request, stored: Stored) -> Answer:
@@ -256,7 +259,7 @@ class AzureServer(ObjectServer):
             raise Refused("AuthenticationFailed", "Signature not valid in the specified time frame")
         if fields.get("spr") == "https":
             raise Refused("AuthorizationProtocolMismatch")
-        wanted = "l" if fields.get("comp") == "list" else "r"
+        wanted = {"list": "l", "tags": "t"}.get(fields.get("comp", ""), "r")
         if request.method in {"GET", "HEAD"} and wanted not in fields["sp"]:
             raise Refused("AuthorizationPermissionMismatch")
 

@@ -90,6 +90,8 @@ class CosServer(ObjectServer):
         stored_now = self.buckets[bucket].get(key)
         if stored_now is None:
             raise Refused("NoSuchKey", "The specified key does not exist.")
+        if "tagging" in request.params:
+            return Answer(200, {}, f"<Tagging>{stored_now.tag_set()}</Tagging>".encode())
         return self._object(request, stored_now)
 
     def _object(self, request: Request, stored: Stored) -> Answer:

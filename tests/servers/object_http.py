@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import unquote
+from xml.sax.saxutils import escape
 
 import crcmod
 
@@ -67,6 +68,15 @@ class Stored:
     headers: dict[str, str] = field(default_factory=dict)  # that come with it
     parts: bool = False  # sent in several
     archived: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def tag_set(self) -> str:
+        """The tags in XML."""
+        tags = "".join(
+            f"<Tag><Key>{escape(name)}</Key><Value>{escape(value)}</Value></Tag>"
+            for name, value in self.tags.items()
+        )
+        return f"<TagSet>{tags}</TagSet>"
 
     @property
     def crc64(self) -> str:

@@ -619,7 +619,8 @@ RESULT = (
     "source.download_from_cdn source.cdn_domain source.http_list_path source.http_prefix_column",
     "source.relative_path_column source.http_size_column source.http_md5_column",
     "source.meta_mode source.allow_symlinks",
-    "dest.scheme dest.host dest.port dest.bucket dest.prefix dest.server_side_encryption",
+    "dest.scheme dest.host dest.port dest.bucket dest.prefix dest.server_side_encryption strict",
+    "dest.storage_class dest.acl dest.preserve dest.meta_map",
 )
 FILTER_FIELDS = {f"filter.{f.name}" for f in fields(FilterConfig)}
 RESULT_FIELDS = {name for line in RESULT for name in line.split()} | FILTER_FIELDS

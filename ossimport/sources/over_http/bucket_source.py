@@ -5,7 +5,7 @@ What is particular to a service is its `Service`: how it signs, lists, refuses a
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from ossimport.errors import StorageError
 from ossimport.listing import Page
@@ -30,7 +30,10 @@ class Service(Dialect, Protocol):
         """
 
 
-class BucketSource:
+S = TypeVar("S", bound=Service)
+
+
+class BucketSource(Generic[S]):
     """The objects of a bucket below `prefix`. See `base.Source`.
 
     Cursors are whole keys, `prefix` included: so none of them is empty.
@@ -38,7 +41,7 @@ class BucketSource:
 
     def __init__(
         self,
-        connect: Callable[[Transport], Service],
+        connect: Callable[[Transport], S],
         prefix: str,
         transport: Transport | None,
         page_size: int = PAGE,

@@ -5,7 +5,7 @@ What is particular to a service is its `Service`: how it signs, lists, refuses a
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from ossimport.listing import loops
 from ossimport.model import Lane, ObjectInfo, Scanned, Verdict
@@ -35,12 +35,15 @@ class Service(Dialect, Protocol):
         """See `base.Source.stat`."""
 
 
-class MarkerSource:
+S = TypeVar("S", bound=Service)
+
+
+class MarkerSource(Generic[S]):
     """The objects of a bucket below srcPrefix. See `base.Source`, and `prefix_lanes` for cursors"""
 
     def __init__(
         self,
-        connect: Callable[[Transport], Service],
+        connect: Callable[[Transport], S],
         transport: Transport | None,
         *,
         depth: int,
