@@ -105,7 +105,7 @@ def _page(root: ElementTree.Element, space: str) -> Page:
     truncated = about[space + "IsTruncated"]
     if truncated not in {"true", "false"}:
         raise NotAListing(f"IsTruncated is {truncated[:20]!r}")
-    decode = _decoded if about.get(space + "EncodingType") == "url" else str
+    decode = decoded if about.get(space + "EncodingType") == "url" else str
     key, size, time, etag = (space + name for name in ("Key", "Size", "LastModified", "ETag"))
     objects = [
         ObjectInfo(
@@ -126,7 +126,7 @@ def _fields(element: ElementTree.Element) -> dict[str, str]:
     return {child.tag: child.text or "" for child in element}
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
     """Undo encoding-type=url. S3's kind writes a blank as +, OSS as %20; neither leaves a + be."""
     text = text.replace("%2F", "/")  # most keys have no other, and this costs a tenth
     if "%" in text or "+" in text:

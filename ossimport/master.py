@@ -23,7 +23,7 @@ from ossimport.model import JobState
 from ossimport.queue import Sender, make_app
 from ossimport.scan_steps import JobPlan
 from ossimport.seal import cluster_key
-from ossimport.sources import open_source
+from ossimport.sources import open_listing
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ def run_master(
         scratch = system.working_dir / "run"
         scanned = config.scanned
         return JobPlan(
-            open_source(scanned, scan_depth=config.scan_depth, scratch=scratch),
+            open_listing(scanned, scan_depth=config.scan_depth, scratch=scratch),
             source_name=f"srcPrefix={scanned.prefix}",
             max_objects=config.task_objects,
             max_bytes=config.task_bytes,

@@ -124,7 +124,7 @@ OF_SOURCES = {
     "azure": ("azure",),
     "bos": ("bos",),
     "cos": ("cos",),
-    "http": ("http_list", "http_fetch", "http_url", "list_"),
+    "http": ("http_list", "http_fetch", "http_url", "list_lines", "list_scan"),
     "ks3": ("ks3",),
     "local": ("local",),
     "memory": ("memory",),

@@ -40,6 +40,9 @@ class SourceConfig:
     app_id: int = 0
     download_from_cdn: bool = False
     cdn_domain: str = ""
+    key_list: str = ""  # paths on the master's host: what is read instead of a listing
+    inventory: str = ""
+    inventory_columns: str = ""
     http_list_path: str = ""
     http_prefix_column: int = 1  # 1-based
     relative_path_column: int = 2

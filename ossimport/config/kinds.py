@@ -186,6 +186,18 @@ def regex(text: str) -> str:
     return text
 
 
+def column_names(text: str) -> str:
+    """Names that stand apart by commas; Key is among them, and none is there twice."""
+    names = [name.strip().lower() for name in plain(text.replace(", ", ",")).split(",")]
+    if "key" not in names:
+        message = "there is no column Key"
+        raise Mistake(message, "name all columns, such as Bucket,Key,Size,LastModifiedDate,ETag")
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise Mistake(f"the column {twice} is there twice", "name each column once")
+    return text
+
+
 def size(low: str, high: str) -> Kind:
     """A size in bytes, or with the unit k, m or g, from `low` to `high`."""
     least, most = _bytes(low), _bytes(high)

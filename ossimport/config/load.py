@@ -104,6 +104,9 @@ def _source(value: Values) -> SourceConfig:
         app_id=value["appId"],
         download_from_cdn=value["isDownloadFromCdn"],
         cdn_domain=value["cdnDomain"],
+        key_list=value["keyListFile"],
+        inventory=value["inventoryFile"],
+        inventory_columns=value["inventoryColumns"],
         http_list_path=value["httpListFilePath"],
         http_prefix_column=value["httpPrefixColumn"],
         relative_path_column=value["relativePathColumn"],
@@ -162,6 +165,14 @@ def _check_source(reading: Reading, value: Values) -> None:
     if value["isDownloadFromCdn"] and not value["cdnDomain"] and reading.good("cdnDomain"):
         message = "isDownloadFromCdn=true needs the host of the CDN"
         reading.problem("cdnDomain", message, "write the host, or isDownloadFromCdn=false")
+    if value["keyListFile"] and value["inventoryFile"]:
+        message = "keyListFile is set as well, and only one of them is read"
+        reading.problem("inventoryFile", message, "remove one of the two lines")
+    needs_columns = value["inventoryFile"] and not value["inventoryFile"].endswith(".json")
+    if needs_columns and not value["inventoryColumns"] and reading.good("inventoryColumns"):
+        message = "the inventory is not a manifest.json, which names the columns"
+        cure = "name them in their order, such as Bucket,Key,Size,LastModifiedDate,ETag"
+        reading.problem("inventoryColumns", message, cure)
     columns = "httpPrefixColumn", "relativePathColumn", "httpSizeColumn", "httpMd5Column"
     for one, other in combinations(columns, 2):
         if value[one] and value[one] == value[other] and reading.good(one, other):

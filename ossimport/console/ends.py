@@ -9,7 +9,7 @@ from ossimport.dest.base import Destination
 from ossimport.errors import PreflightError, StorageError
 from ossimport.model import Upload
 from ossimport.service.borrow import sandbox_for
-from ossimport.sources import open_source
+from ossimport.sources import open_listing
 from ossimport.transport import Endpoint, Transport
 
 # The transport cannot know who chose its address: here it is the job file.
@@ -68,7 +68,7 @@ def abort_uploads(
 
 def _check_source(system: SystemConfig, job: JobConfig) -> None:
     scratch = system.working_dir / "run"
-    source = open_source(job.source, scan_depth=job.scan_depth, scratch=scratch)
+    source = open_listing(job.source, scan_depth=job.scan_depth, scratch=scratch)
     try:
         source.check()
     finally:

@@ -44,6 +44,10 @@ _CURES = {
     "InvalidProxy": "set HTTP_PROXY and HTTPS_PROXY to http://HOST:PORT, or name the host in "
     "NO_PROXY",
     "InvalidSecurityToken": _RENEW,
+    "InventoryColumns": "check inventoryColumns, or fileSchema in manifest.json, against the file",
+    "InventoryBucket": "set srcBucket to the bucket of the inventory, or inventoryFile to its own",
+    "InventoryCsv": "get the inventory again: a line of it is damaged",
+    "InventoryNotUsable": "see the reason; mend or download the inventory again",
     "ListChanged": "the list is another one than when the job began: clean the job and submit it "
     "again",
     "ListUrl": "mend the line of the list that error.list names, then retry",

@@ -49,3 +49,16 @@ def open_source(
         config, scan_depth=scan_depth, scratch=scratch, transport=transport
     )
     return source
+
+
+def open_listing(config: "SourceConfig", *, scan_depth: int, scratch: Path) -> Source:
+    """Make the source for those who scan it: its keys may be listed in files instead."""
+    if not (config.key_list or config.inventory):
+        return open_source(config, scan_depth=scan_depth, scratch=scratch)
+    # Whoever works a source does without.
+    from ossimport.sources import key_list  # noqa: PLC0415
+
+    def connect(transport: "Transport") -> Source:
+        return open_source(config, scan_depth=scan_depth, scratch=scratch, transport=transport)
+
+    return key_list.open_listing(config, connect)

@@ -28,6 +28,14 @@ _UNPACKED_BADLY = (EOFError, zlib.error, gzip.BadGzipFile)
 _CHANGED_CURE = "leave the list alone while its job runs; now clean the job and submit it again"
 
 
+class BadLine(Exception):
+    """A line that cannot be used. The text is for the operator and does not repeat the line."""
+
+    def __init__(self, code: str, message: str, cure: str) -> None:
+        super().__init__(f"{message}. Cure: {cure}")
+        self.code = code
+
+
 class Window(NamedTuple):
     """Whole lines. The list goes on at `end`; the last window of a list ends at its end."""
 
@@ -209,7 +217,9 @@ def _told(path: Path) -> Iterator[None]:
         what = f"it cannot be unpacked: {exc}"
         raise _fatal("ListDamaged", path, what, "see gzip -t; copy the list again") from exc
     except OSError as exc:
-        cure = "check httpListFilePath; the list must be on the master's host, and stay there"
+        cure = (
+            "check its path in the job file; the list must be on the master's host, and stay there"
+        )
         raise _fatal("ListNotReadable", path, str(exc.strerror), cure) from exc
 
 

@@ -23,21 +23,13 @@ from ossimport.sources.http_url import (
     parse_url,
     read_path,
 )
-from ossimport.sources.list_file import LONGEST
+from ossimport.sources.list_file import LONGEST, BadLine
 
 _BLANKS = b" \t\r\x0b\x0c"
 _QUOTE = rb'"([^"]*+(?:""[^"]*+)*+)"'
 _HEX_MD5 = re.compile(r"[0-9a-f]{32}")
 _UNKNOWN = frozenset({b"", b"-"})
 _NOT_IN_HEADINGS = re.compile(rb"[./:]")
-
-
-class BadLine(Exception):
-    """A line that cannot be used. The text is for the operator and does not repeat the line."""
-
-    def __init__(self, code: str, message: str, cure: str) -> None:
-        super().__init__(f"{message}. Cure: {cure}")
-        self.code = code
 
 
 class Columns(NamedTuple):

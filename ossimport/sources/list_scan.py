@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from ossimport.errors import Fatal
 from ossimport.model import Lane, ObjectInfo, Scanned, Verdict
-from ossimport.sources.list_file import ListFile, Reader, Window
-from ossimport.sources.list_lines import BadLine, Columns, Form, find_form, server_of
+from ossimport.sources.list_file import BadLine, ListFile, Reader, Window
+from ossimport.sources.list_lines import Columns, Form, find_form, server_of
 
 _CURSOR = re.compile(r"(\d+)-(\d+):(\d+)", re.ASCII)
 _LINE = re.compile(r"#(\d+)", re.ASCII)

@@ -263,6 +263,27 @@ def test_every_mistake_of_a_filter_is_named(home: Path) -> None:
     assert all(problem.cure for problem in caught.value.problems)
 
 
+BUCKET = {"srcType": "s3", "srcAccessKey": "i", "srcSecretKey": "s", "srcDomain": "h.com"}
+
+
+def test_an_inventory_needs_the_names_of_its_columns(home: Path) -> None:
+    for name in ("i.csv", "manifest.json"):
+        (home / name).write_text("x")
+    bucket = BUCKET | {"srcBucket": "b"}
+    assert _job(home, **bucket, inventoryFile=f"{home}/manifest.json").source.inventory
+    named = _job(home, **bucket, inventoryFile=f"{home}/i.csv", inventoryColumns="Key, Size")
+    assert named.source.inventory_columns == "Key, Size"
+    for columns, message in (
+        ("", "not a manifest"),
+        ("Size", "no column Key"),
+        ("Key,key", "twice"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            _job(home, **bucket, inventoryFile=f"{home}/i.csv", inventoryColumns=columns)
+    with pytest.raises(ConfigError, match="only one of them"):
+        _job(home, **bucket, inventoryFile=f"{home}/manifest.json", keyListFile=f"{home}/i.csv")
+
+
 def test_a_list_of_urls_without_sizes_is_not_filtered_by_size(home: Path) -> None:
     (home / "list").write_text("http://h/ a\n")
     with pytest.raises(ConfigError, match="httpSizeColumn"):
@@ -617,6 +638,7 @@ RESULT = (
     "audit_repair",
     "source.type source.domain source.bucket source.prefix source.app_id",
     "source.download_from_cdn source.cdn_domain source.http_list_path source.http_prefix_column",
+    "source.key_list source.inventory source.inventory_columns",
     "source.relative_path_column source.http_size_column source.http_md5_column",
     "source.meta_mode source.allow_symlinks",
     "dest.scheme dest.host dest.port dest.bucket dest.prefix dest.server_side_encryption strict",

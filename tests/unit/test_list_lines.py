@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossimport.sources.http_url import BadUrl, Place, encode_name, parse_url
-from ossimport.sources.list_lines import BadLine, Columns, Form, Row, find_form, server_of
+from ossimport.sources.list_file import BadLine
+from ossimport.sources.list_lines import Columns, Form, Row, find_form, server_of
 
 BLANKS, TABS, COMMAS = b" ", b"\t", b","
 

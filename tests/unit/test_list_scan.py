@@ -238,7 +238,7 @@ def test_what_is_appended_is_found_and_other_edits_are_noticed(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("content", "code", "words"),
     [
-        (None, "ListNotReadable", "No such file.*httpListFilePath"),
+        (None, "ListNotReadable", "No such file.*path in the job file"),
         (gzip.compress(lines(5000).encode())[:-200], "ListDamaged", "gzip -t"),
         (b"\x1f\x8b nonsense", "ListDamaged", "gzip -t"),
         (lines(3).encode("utf-16"), "ListEncoding", "UTF-16.*iconv"),
