@@ -22,11 +22,13 @@ from ossimport.copying import (
     list_dest,
     md5_of,
     proof_of,
+    seconds_text,
     verify,
 )
 from ossimport.crc64 import crc64
-from ossimport.dest.base import Destination, Stored
+from ossimport.dest.base import Described, Destination, Stored
 from ossimport.errors import Permanent, Transient
+from ossimport.fidelity.arriving import MTIME
 from ossimport.listed import NOTHING_LISTED, Listed
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Upload
 from ossimport.parts import PartsCopy
@@ -142,18 +144,26 @@ class CopyEngine:
         return await self._send(it, key)
 
     async def _is_there(self, it: Copying, key: str) -> bool:
-        """True if the destination holds this size, written after the source was last changed.
+        """True if the destination holds this size and is not older.
 
-        OSS tells whole seconds only: one written in the very second of the change may be the older
-        version, so it does not count.
+        Where it was asked for this object alone, the time of the source that is written down there
+        says it exactly. Else, as in a listing, the copy must have been written after the source
+        was last changed. OSS tells whole seconds only: one written in the very second of the
+        change may be the older version, so it does not count.
         """
         if key in it.listed.seen:
-            found = it.listed.found.get(key)
+            listed = it.listed.found.get(key)
+            found = Described(listed, {}) if listed is not None else None
         else:
-            found = await self.ends.ask_dest(lambda: self.ends.dest.stat(key), it)
-        if found is None or found.size != it.info.size or not it.info.mtime_ns:
+            found = await self.ends.ask_dest(lambda: self.ends.dest.describe(key), it)
+        if found is None or found.info.size != it.info.size or not it.info.mtime_ns:
             return False
-        return found.mtime_ns // 1_000_000_000 > it.info.mtime_ns // 1_000_000_000
+        if said := found.headers.get(MTIME):
+            if said == seconds_text(it.info.mtime_ns):
+                return True
+            if self.policy.keep.mtime_tells:
+                return False
+        return found.info.mtime_ns // 1_000_000_000 > it.info.mtime_ns // 1_000_000_000
 
     def _send(self, it: Copying, key: str) -> Awaitable[CopyResult]:
         """Read the object and send it, in one request or in parts."""

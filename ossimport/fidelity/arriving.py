@@ -41,6 +41,7 @@ class Keep(NamedTuple):
     headers: bool = True  # Content-Type and its like; else it is what the name's suffix says
     user: bool = True
     mtime: bool = True
+    mtime_tells: bool = False  # what a copy has of it is its source's time, by whoever copied it
     tags: bool = False
     meta_map: str = ""
     storage_class: str = ""  # one of OSS's, `source`, or the bucket's
@@ -55,6 +56,8 @@ def keep_of(job: "JobConfig") -> Keep:
         headers="headers" in preserved,
         user="user" in preserved,
         mtime="mtime" in preserved,
+        # Objects of stores may have user metadata of that name, of another meaning; files do not.
+        mtime_tells=job.source.type == "local" and MTIME not in read_meta_map(dest.meta_map).fixed,
         tags="tags" in preserved,
         meta_map=dest.meta_map,
         storage_class=dest.storage_class,

@@ -17,6 +17,7 @@ from ossimport.dest.base import OSS_LIMITS, Body, Limits, Stored, StoredPart
 from ossimport.dest.memory import MemoryDestination
 from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, Permanent, Transient
+from ossimport.fidelity.arriving import Keep
 from ossimport.listed import Listed
 from ossimport.model import CopyResult, Lane, ObjectInfo, Outcome, Proof, Upload
 from ossimport.parts import part_size_for
@@ -455,6 +456,31 @@ async def test_skipping_goes_by_size_and_time(size: int, mtime_ns: int, skipped:
     result = await bench.copy(info)
     assert (result.outcome is Outcome.SKIPPED) == skipped
     assert ("put" in bench.dest.asked) == (not skipped)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize(
+    ("written_down", "skipped"),
+    [
+        ("3600.5", True),
+        ("3600", None),  # it was copied from another version, and later than this one was made
+        ("of another meaning", None),
+    ],
+)
+async def test_the_time_that_is_written_down_tells_versions_apart(
+    written_down: str, skipped: bool | None, tells: bool
+) -> None:
+    policy = POLICY._replace(skip_existing=True, keep=Keep(mtime_tells=tells))
+    bench = Bench(policy)
+    bench.dest._clock = lambda: 3600.9  # not later than the second of the change
+    mtime_ns = 3600 * 10**9 + 500_000_000
+    await MemoryDestination.put(bench.dest, "to/a", b"12345", {"x-oss-meta-mtime": written_down})
+    result = await bench.copy(bench.source.put("a", b"12345", mtime_ns))
+    assert (result.outcome is Outcome.SKIPPED) == bool(skipped)
+    bench.dest._clock = lambda: 7200.0
+    await MemoryDestination.put(bench.dest, "to/b", b"12345", {"x-oss-meta-mtime": written_down})
+    result = await bench.copy(bench.source.put("b", b"12345", mtime_ns))
+    assert (result.outcome is Outcome.SKIPPED) == (bool(skipped) or not tells)
 
 
 # -- in parts --------------------------------------------------------------------------------------

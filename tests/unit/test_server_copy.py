@@ -13,7 +13,7 @@ from ossimport.config.job import DestConfig, JobConfig, SourceConfig
 from ossimport.config.secret import Secret
 from ossimport.copying import CopyPolicy
 from ossimport.crc64 import crc64
-from ossimport.dest.base import Body, Limits, Stored, StoredPart
+from ossimport.dest.base import Body, Described, Limits, Stored, StoredPart
 from ossimport.dest.memory import MemoryDestination
 from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, Permanent, Transient
@@ -114,8 +114,8 @@ class Service(MemoryDestination):
     async def put(self, key: str, body: Body, headers: Mapping[str, str]) -> Stored:
         return await self._ask("put", lambda: MemoryDestination.put(self, key, body, headers))
 
-    async def stat(self, key: str) -> ObjectInfo | None:
-        return await self._ask("stat", lambda: MemoryDestination.stat(self, key))
+    async def describe(self, key: str) -> Described | None:
+        return await self._ask("stat", lambda: MemoryDestination.describe(self, key))
 
     async def list(self, prefix: str, after: str, limit: int = 1000) -> list[ObjectInfo]:
         return await self._ask("list", lambda: MemoryDestination.list(self, prefix, after, limit))
