@@ -4,9 +4,11 @@ Both versions of the request answer with it. Every object that a job copies come
 twice, once from the source and once from the destination when the copies are verified.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import pairwise
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
@@ -18,6 +20,11 @@ from ossimport.naming import display
 
 MAX_PAGE = 16 << 20  # bytes: a thousand names of 1,023 bytes, all percent-encoded, take four
 MOST_EMPTY = 10_000  # pages without a key, one behind the other: of millions of deleted versions
+
+# Storage classes, of any service, whose objects cannot be read before they are restored.
+ARCHIVED = frozenset(
+    {"ARCHIVE", "COLDARCHIVE", "DEEPCOLDARCHIVE", "DEEP_ARCHIVE", "GLACIER", "COLD_ARCHIVE"}
+)
 
 _ROOT = "ListBucketResult"
 _LOOP_CURE = (
@@ -37,6 +44,7 @@ class Page(NamedTuple):
     truncated: bool
     marker: str = ""  # a key to go on behind, where the service names one
     token: str = ""  # what to go on with, where the service says that
+    archived: Mapping[str, str] = MappingProxyType({})  # keys, and the classes: see ARCHIVED
 
     def go_on(self, prefix: str, after: str) -> str:
         """The key behind which the next page begins; empty when this is the last one.
@@ -107,19 +115,18 @@ def _page(root: ElementTree.Element, space: str) -> Page:
         raise NotAListing(f"IsTruncated is {truncated[:20]!r}")
     decode = decoded if about.get(space + "EncodingType") == "url" else str
     key, size, time, etag = (space + name for name in ("Key", "Size", "LastModified", "ETag"))
-    objects = [
-        ObjectInfo(
-            decode(fields[key]),
-            _size(fields[size]),
-            time_ns(fields[time]),
-            fields.get(etag, "").strip('"'),
-        )
-        for fields in map(_fields, root.iterfind(space + "Contents"))
-    ]
+    storage = space + "StorageClass"
+    objects, archived = [], {}
+    for fields in map(_fields, root.iterfind(space + "Contents")):
+        name = decode(fields[key])
+        stamp, version = time_ns(fields[time]), fields.get(etag, "").strip('"')
+        objects.append(ObjectInfo(name, _size(fields[size]), stamp, version))
+        if (found := fields.get(storage, "")).upper() in ARCHIVED:
+            archived[name] = found
     marker, token = (
         about.get(space + name, "") for name in ("NextMarker", "NextContinuationToken")
     )
-    return Page(objects, truncated == "true", decode(marker), token)
+    return Page(objects, truncated == "true", decode(marker), token, archived)
 
 
 def _fields(element: ElementTree.Element) -> dict[str, str]:

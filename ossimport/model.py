@@ -62,6 +62,7 @@ class Scanned(NamedTuple):
     code: str = ""  # why it is excluded or failed
     message: str = ""
     rescan: Lane | None = None
+    archived: str = ""  # its storage class, where the listing says one that must be restored first
 
 
 class Task(NamedTuple):

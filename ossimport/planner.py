@@ -31,6 +31,7 @@ class Batch(NamedTuple):
     excluded: tuple[Scanned, ...]
     failed: tuple[Scanned, ...]
     cursor: str  # the last entry's
+    archived: tuple[Scanned, ...] = ()  # those of `objects` that must be restored first
 
 
 def limits_for(
@@ -90,6 +91,7 @@ class _OpenBatch:
         self._size = 0
         self._excluded: list[Scanned] = []
         self._failed: list[Scanned] = []
+        self._archived: list[Scanned] = []
         self._cursor = ""
 
     def has_room_for(self, entry: Scanned) -> bool:
@@ -101,6 +103,8 @@ class _OpenBatch:
         if entry.verdict is Verdict.COPY:
             self._objects.append(entry.info)
             self._size += entry.info.size
+            if entry.archived:
+                self._archived.append(entry)
         elif entry.verdict is Verdict.EXCLUDED:
             self._excluded.append(entry)
         else:
@@ -120,6 +124,7 @@ class _OpenBatch:
             tuple(self._excluded),
             tuple(self._failed),
             self._cursor,
+            tuple(self._archived),
         )
 
 

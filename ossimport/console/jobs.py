@@ -19,10 +19,19 @@ from ossimport.service import borrow, control
 
 @click.command()
 @click.argument("cfg", required=False, type=click.Path(path_type=Path))
+@click.option("--dry-run", "dry", is_flag=True, help="Only scan, and say what would happen.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: for programs.")
 @with_system
-def submit(system: SystemConfig, cfg: Path | None) -> None:
+def submit(system: SystemConfig, cfg: Path | None, *, dry: bool, as_json: bool) -> int | None:
     """Check a job file and both ends it names, and add the job. Default: conf/local_job.cfg."""
     path = (cfg or default_file("local_job.cfg")).absolute()
+    if dry:
+        # It brings rich, which takes long to import.
+        from ossimport.console.dry_run import dry_run  # noqa: PLC0415
+
+        return dry_run(system, load_job_file(path, system), as_json=as_json)
+    if as_json:
+        raise click.UsageError("--json goes with --dry-run")
     try:
         job = load_job_file(path, system)
         with borrow.ledger(system) as ledger:
@@ -34,6 +43,7 @@ def submit(system: SystemConfig, cfg: Path | None) -> None:
         keep(system, "submit.log", explain(error))
         raise
     announce(system, path, job)
+    return None
 
 
 def load_job_file(path: Path, system: SystemConfig) -> JobConfig:

@@ -7,7 +7,7 @@ CSV without a heading; its keys are percent-encoded, and its columns have the na
 import csv
 from typing import NamedTuple, Protocol
 
-from ossimport.listing import decoded, time_ns
+from ossimport.listing import ARCHIVED, decoded, time_ns
 from ossimport.model import ObjectInfo
 from ossimport.sources.list_file import LONGEST, BadLine
 
@@ -21,6 +21,7 @@ _NAMES = {  # as S3 and OSS call them, without blanks and in lower case -> the f
     "etag": "etag",
     "islatest": "latest",
     "isdeletemarker": "marker",
+    "storageclass": "storage",
 }
 
 
@@ -31,6 +32,7 @@ class Said(NamedTuple):
     is_known: bool  # size and version are; else the store has to be asked
     excluded: str = ""  # a code, if it is no object to copy
     message: str = ""
+    archived: str = ""  # see `Scanned.archived`
 
 
 class Lines(Protocol):
@@ -58,6 +60,7 @@ class Columns(NamedTuple):
     etag: int = -1
     latest: int = -1
     marker: int = -1
+    storage: int = -1
 
 
 def columns_of(schema: str) -> Columns:
@@ -109,7 +112,12 @@ class InventoryLines:
             return Said(ObjectInfo(key, size or 0), True, "NotLatest", "a version of the past")
         etag = row[columns.etag].strip('"') if columns.etag >= 0 else ""
         modified = _time(row[columns.modified]) if columns.modified >= 0 else 0
-        return Said(ObjectInfo(key, size or 0, modified, etag), size is not None and bool(etag))
+        storage = row[columns.storage] if columns.storage >= 0 else ""
+        return Said(
+            ObjectInfo(key, size or 0, modified, etag),
+            size is not None and bool(etag),
+            archived=storage if storage.upper() in ARCHIVED else "",
+        )
 
 
 def _text(line: bytes) -> str:

@@ -165,7 +165,8 @@ class KeyScan:
             message = "the marker of srcPrefix itself"
             return Scanned(info, cursor, Verdict.EXCLUDED, "PrefixMarker", message), True
         message = f"line {number} of {path}"
-        return Scanned(info, cursor, message=message, rescan=again), said.is_known
+        entry = Scanned(info, cursor, Verdict.COPY, "", message, again, said.archived)
+        return entry, said.is_known
 
 
 def _settled(entry: Scanned, asked: "Future[ObjectInfo] | None") -> Scanned:

@@ -186,6 +186,13 @@ def test_a_row_of_s3_needs_no_question(tmp_path: Path) -> None:
     assert entries[0].info == ObjectInfo("a b+c中", 5, TIME_NS, "0cc1")
 
 
+def test_an_inventory_tells_what_is_archived(tmp_path: Path) -> None:
+    text = row("a", 1, "e", "DEEP_ARCHIVE") + row("b", 1, "e", "STANDARD")
+    path = write(tmp_path / "i.csv", text)
+    made = source([path], inventory("Key,Size,ETag,StorageClass"), MemorySource(), prefix="")
+    assert [entry.archived for entry in walk(made)] == ["DEEP_ARCHIVE", ""]
+
+
 def test_without_size_or_version_the_store_is_asked(tmp_path: Path) -> None:
     for number, schema in enumerate(["Key", "Key,Size", "Key,ETag"]):
         text = row("p/0007", *(["9", "0cc1"][: schema.count(",")]))

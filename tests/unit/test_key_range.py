@@ -303,6 +303,11 @@ def page(*keys: str, truncated: bool = True, marker: str = "") -> Page:
     return Page([ObjectInfo(key, 0) for key in keys], truncated, marker)
 
 
+def test_what_is_archived_is_told_of_its_entry() -> None:
+    ranges = pages(page("a", "b", truncated=False)._replace(archived={"b": "GLACIER"}))
+    assert [entry.archived for entry in ranges.scan(Lane())] == ["", "GLACIER"]
+
+
 def test_an_empty_page_may_go_on_forwards() -> None:
     ranges = pages(page("a"), page(marker="b"), page("c", truncated=False))
     assert keys_of(ranges.scan(Lane())) == ["a", "c"]

@@ -88,12 +88,20 @@ def test_version_1_names_where_to_go_on_and_owners_do_no_harm() -> None:
         truncated="true",
         attributes=' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"',
     )
-    assert parse_page(body) == (
+    assert parse_page(body) == Page(
         [ObjectInfo("b", 0, SECOND * 10**9, "E")],
         True,
         "b/c ",
         "",
     )
+
+
+def test_objects_that_must_be_restored_first_are_named_with_their_class() -> None:
+    listed = "".join(
+        contents(key).replace("Standard", storage)
+        for key, storage in [("a", "GLACIER"), ("b", "GLACIER_IR"), ("c", "ColdArchive")]
+    )
+    assert parse_page(page(listed)).archived == {"a": "GLACIER", "c": "ColdArchive"}
 
 
 def test_version_2_says_how_to_go_on_in_a_word_of_its_own() -> None:

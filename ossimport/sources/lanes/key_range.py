@@ -6,7 +6,7 @@ Halves in the space of names are not halves in number, whatever the names are; b
 done with a small one asks for another, and each cut halves what names there can be.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 
 from ossimport.listing import MOST_EMPTY, Page, is_behind, loops
@@ -47,6 +47,7 @@ class KeyRangeScan:
         self._until = lane.until
         self._cursor = lane.cursor
         self._page: list[ObjectInfo] = []
+        self._archived: Mapping[str, str] = {}
         self._ceiling = ""  # hardly a key of this lane is behind it
         self._behind = ""  # the key behind which the next page begins
         self._next: Future[Page] | None = None  # asked for
@@ -62,10 +63,14 @@ class KeyRangeScan:
             self._ask(self._cursor)
             while self._next is not None:
                 self._take(self._next)
+                archived = self._archived
                 for info in self._page:
                     if self._until and is_behind(info.key, self._until):
                         return
-                    yield entry(info)
+                    found = entry(info)
+                    if archived and info.key in archived:
+                        found = found._replace(archived=archived[info.key])
+                    yield found
         finally:
             if self._next is not None:
                 self._next.cancel()
@@ -99,7 +104,7 @@ class KeyRangeScan:
         """Make what was asked for the current page, and ask for the next."""
         page = asked.result()
         after = page.go_on(self._ranges.prefix, self._behind)
-        self._page = page.objects
+        self._page, self._archived = page.objects, page.archived
         self._next = None
         self._empty = 0 if page.objects else self._empty + 1
         if self._empty > MOST_EMPTY:
