@@ -14,13 +14,19 @@ from ossimport import identity
 from ossimport.config import JobConfig, SystemConfig
 from ossimport.dispatch import Queue
 from ossimport.driver import JobDriver
-from ossimport.errors import JobNotFound, LedgerUnavailable, OssImportError, ServiceError
+from ossimport.errors import (
+    JobNotFound,
+    LedgerUnavailable,
+    OssImportError,
+    PreflightError,
+    ServiceError,
+)
 from ossimport.filters import Filters
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger
-from ossimport.ledger.redis import open_ledger
+from ossimport.ledger.redis import RedisLedger, open_ledger
 from ossimport.model import JobState
-from ossimport.queue import Sender, make_app
+from ossimport.queue import Sender
 from ossimport.scan_steps import JobPlan
 from ossimport.seal import cluster_key
 from ossimport.sources import open_listing
@@ -172,7 +178,7 @@ def run_master(
 ) -> None:
     """Drive jobs until `stopping`; then give the leases back. Calls `on_ready` before the first."""
     sealer = cluster_key(system.home)
-    sender = Sender(make_app(redis_url))
+    sender = Sender(redis_url)
 
     def open_job(job: Job) -> JobPlan:
         config = JobConfig.from_json(sealer.unseal(job.settings))
@@ -187,8 +193,10 @@ def run_master(
             select=Filters(config.filter, import_since=config.import_since).select,
         )
 
+    ledger = open_ledger(redis_url)
+    _tell_of(ledger)
     master = Master(
-        open_ledger(redis_url),
+        ledger,
         system.working_dir / "master",
         Queue(sender.send, sender.waiting),
         open_job,
@@ -202,3 +210,12 @@ def run_master(
                 time.sleep(IDLE_S)
     finally:
         master.close()
+
+
+def _tell_of(ledger: RedisLedger) -> None:
+    """Log what is not as it should be with the server. It may become so while we wait for it."""
+    try:
+        for warning in ledger.examine():
+            log.warning("%s", warning)
+    except (PreflightError, LedgerUnavailable) as exc:
+        log.error("%s", exc)

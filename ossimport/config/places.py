@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ossimport.config.kinds import Mistake, Mistakes, plain, refuse_control
+from ossimport.config.redis_url import read_redis_url
 from ossimport.config.secret import Secret
 
 _OSS_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
@@ -19,7 +20,6 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _REGION_AS_HOST = re.compile(r"(?:oss-)?((?:cn|us|eu|ap|me|na|rg)-[a-z0-9-]+)")
 _OSS_HOST = re.compile(r"(?:vpc100-)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
 _DUAL_STACK_HOST = re.compile(r"([a-z]+-[a-z0-9-]+)\.oss\.aliyuncs\.com")
-_BROKER_URL = re.compile(r"(?:redis|rediss|sentinel)://[^\s/]\S*|(?:redis\+)?(?:unix|socket)://\S+")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MAX_KEY_BYTES = 1023  # OSS: object names are 1 to 1,023 bytes of UTF-8
 _OSS_BUCKET_LENGTH = range(3, 64)
@@ -119,10 +119,8 @@ def endpoint_region(host: str) -> str:
 
 
 def broker_url(text: str) -> Secret:
-    """One redis URL, or several of sentinels with ; between them. They may hold a password."""
-    if not all(_BROKER_URL.fullmatch(part) for part in text.split(";")):
-        message = "the value is not a redis://, rediss://, sentinel:// or unix:// URL"
-        raise Mistake(message, "write redis://:password@host:6379/0, or nothing for an own server")
+    """A URL as `redis_url.py` describes it. It may hold a password."""
+    read_redis_url(text)
     return Secret(text)
 
 

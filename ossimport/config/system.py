@@ -10,6 +10,7 @@ from ossimport.config.kinds import KIB, Mistake
 from ossimport.config.places import broker_url
 from ossimport.config.properties import Findings, read_lines
 from ossimport.config.reading import Reading
+from ossimport.config.redis_url import read_redis_url
 from ossimport.config.secret import Secret
 
 REDIS_URL_VARIABLE = "OSSIMPORT_REDIS_URL"
@@ -113,15 +114,16 @@ def _working_dir(reading: Reading, home: Path) -> Path:
 
 def _redis_url(reading: Reading) -> Secret:
     text = os.environ.get(REDIS_URL_VARIABLE, "")
-    if not text:
-        url: Secret = reading.get("redisUrl")
-        return url
     try:
-        return broker_url(text)
+        url: Secret = broker_url(text) if text else reading.get("redisUrl")
     except Mistake as mistake:
         message = f"the environment variable {REDIS_URL_VARIABLE}: {mistake.message}"
         reading.problem("redisUrl", message, mistake.cure)
         return Secret()
+    if url:
+        for warning in read_redis_url(url.reveal()).warnings:
+            reading.warn("redisUrl", warning)
+    return url
 
 
 def _rate(kib: int) -> int:

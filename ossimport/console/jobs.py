@@ -34,6 +34,8 @@ def submit(system: SystemConfig, cfg: Path | None, *, dry: bool, as_json: bool) 
         raise click.UsageError("--json goes with --dry-run")
     try:
         job = load_job_file(path, system)
+        for warning in control.examine_redis(system):
+            click.echo(f"Warning: {warning}", err=True)
         with borrow.ledger(system) as ledger:
             if actions.taken(system, ledger, job.name):
                 raise JobExists(actions.taken_text(job.name))

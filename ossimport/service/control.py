@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +69,11 @@ def start(system: SystemConfig, *, flower: bool = True) -> Status:
 
     A service that runs already stays as it is.
 
-    Raises ConfigError (a port, the working directory), ServiceError, or LedgerUnavailable (a given
-    Redis); nothing runs then.
+    Raises ConfigError (a port, the working directory), ServiceError, or LedgerUnavailable and
+    PreflightError (a given Redis); nothing runs then.
     """
     prepare(system)
-    if system.redis_url:  # the embedded one is started; a given one must be there
-        with closing(open_ledger(system.redis_url.reveal())) as ledger:
-            ledger.jobs()
+    warnings = examine_redis(system)  # the embedded one is started; a given one must be there
     wait_until(lambda: not _is_stopping(system), LONGEST_STOP_S)
     daemon = None if supervisor(system) else _spawn_supervisor(system)
     with ExitStack() as undo:
@@ -83,7 +81,20 @@ def start(system: SystemConfig, *, flower: bool = True) -> Status:
             undo.callback(_give_up, daemon)  # also when Ctrl-C ends the waiting
         told = _await_answers(system, daemon, flower)
         undo.pop_all()
-    return told
+    return replace(told, notes=[*warnings, *told.notes])
+
+
+def examine_redis(system: SystemConfig) -> list[str]:
+    """What an operator should know of a given Redis; the embedded one is as it should be.
+
+    Raises PreflightError for one that cannot be used as it is set, LedgerUnavailable.
+    """
+    if not system.redis_url:
+        return []
+    with closing(open_ledger(system.redis_url.reveal())) as ledger:
+        warnings = ledger.examine()
+        ledger.jobs()
+    return warnings
 
 
 def stop(system: SystemConfig) -> bool:

@@ -267,7 +267,13 @@ SYSTEM_CASES = [
     Case("sandboxPort=0", "1 to 65535", "from 1", "sandboxPort="),
     Case("workerProcessNum=0", "1 to 1024", "from 1", "workerProcessNum="),
     Case("redisUrl=localhost:6379", "redis://", "own server", "redisUrl=redis://localhost:6379"),
-    Case("redisUrl=http://a", "redis://", "own server", "redisUrl=sentinel://a:1;sentinel://b:1"),
+    Case("redisUrl=http://a", "redis://", "own server", "redisUrl=rediss://a"),
+    Case(
+        "redisUrl=sentinel://a:1;sentinel://b:1",
+        "master_name is missing",
+        "?master_name=NAME",
+        "redisUrl=sentinel://a:1;sentinel://b:1/0?master_name=mymaster",
+    ),
     Case("workerRecordMd5=no", "neither", "true or false", "workerRecordMd5=false"),
     Case("workerUserName=a b", "blank", "remove", "workerUserName=ab"),
 ]
