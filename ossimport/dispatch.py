@@ -1,17 +1,26 @@
-"""Hand the tasks of one job to workers, and take them back from those that died."""
+"""Hand tasks to workers, and take them back from those that died.
 
+All jobs share one queue, first come first served. So few messages wait in it, just as many as the
+workers take until the master looks again, and they are dealt out among the jobs: a job that comes
+later, or that has become more urgent, gets the next free place.
+"""
+
+import heapq
 import logging
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ossimport import identity
 from ossimport.ledger.base import MasterLedger, Snapshot
-from ossimport.model import TaskState
+from ossimport.model import JobState, TaskState
 
 log = logging.getLogger(__name__)
 
-IN_FLIGHT_FLOOR = 50  # messages on the queue for a small cluster
-IN_FLIGHT_PER_RUNNING = 3  # and for a large one: enough that no worker waits for the next step
+SPARE_MESSAGES = 2  # that wait while all workers are busy, however long their tasks take
+MOST_SPARE = 200
+RATE_S = 1.0  # as many spare ones as tasks ended in this time; the master looks far more often
+SLOTS_LOOK_S = 0.5  # between two looks at who works
 LOST_AFTER_S = 10.0  # a dispatched task that nobody claimed, and whose message is gone
 
 
@@ -20,6 +29,67 @@ class Queue(NamedTuple):
 
     send: Callable[[str, str], None]
     waiting: Callable[[], set[str]]
+
+
+class Demand(NamedTuple):
+    """What one job asks of the workers."""
+
+    job: str
+    priority: int
+    pending: int
+    in_flight: int  # tasks that workers hold or were told of
+    ended: int
+
+
+def deal(room: int, demands: Iterable[Demand]) -> Counter[str]:
+    """Deal out the places for messages: to the jobs of the highest priority that have something
+    pending, and among these always to the one that has the fewest tasks in flight."""
+    given: Counter[str] = Counter()
+    heap = [
+        (-each.priority, each.in_flight, number, each)
+        for number, each in enumerate(demands)
+        if each.pending
+    ]
+    heapq.heapify(heap)
+    while heap and given.total() < room:
+        priority, in_flight, number, each = heapq.heappop(heap)
+        given[each.job] += 1
+        if given[each.job] < each.pending:
+            heapq.heappush(heap, (priority, in_flight + 1, number, each))
+    return given
+
+
+class Window:
+    """How many tasks may be in flight, over all jobs."""
+
+    def __init__(self, ledger: MasterLedger, clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._looked = -SLOTS_LOOK_S
+        self._slots = 0
+        self._ended_of: dict[str, int] = {}
+        self._ended: deque[tuple[float, int]] = deque()
+
+    def slots(self) -> int:
+        """How many tasks the workers that are there now hold at a time."""
+        if self._clock() - self._looked >= SLOTS_LOOK_S:
+            self._looked = self._clock()
+            self._slots = self._ledger.slots()
+        return self._slots
+
+    def room(self, demands: Iterable[Demand]) -> int:
+        """How many more messages to send now."""
+        in_flight = 0
+        for each in demands:
+            in_flight += each.in_flight
+            newly = each.ended - self._ended_of.get(each.job, each.ended)
+            self._ended_of[each.job] = each.ended
+            if newly > 0:
+                self._ended.append((self._clock(), newly))
+        while self._ended and self._ended[0][0] < self._clock() - RATE_S:
+            self._ended.popleft()
+        spare = min(MOST_SPARE, sum(number for _, number in self._ended))
+        return self.slots() + max(SPARE_MESSAGES, spare) - in_flight
 
 
 class Dispatch:
@@ -32,17 +102,21 @@ class Dispatch:
         self._host = host
         self._missed: set[str] = set()
 
-    def send(self, snapshot: Snapshot) -> bool:
-        """Send messages for pending tasks, as many as the workers need."""
-        running = snapshot.tasks[TaskState.RUNNING]
-        in_flight = running + snapshot.tasks[TaskState.DISPATCHED]
-        wanted = max(IN_FLIGHT_FLOOR, IN_FLIGHT_PER_RUNNING * running) - in_flight
-        if wanted <= 0 or not snapshot.tasks[TaskState.PENDING]:
-            return False
-        task_ids = self._ledger.dispatch(self._name, wanted)
-        for task_id in task_ids:
+    def demand(self, snapshot: Snapshot) -> Demand:
+        """What the job asks for."""
+        tasks = snapshot.tasks
+        return Demand(
+            self._name,
+            snapshot.job.priority,
+            pending=tasks[TaskState.PENDING] if snapshot.job.state is JobState.RUNNING else 0,
+            in_flight=tasks[TaskState.RUNNING] + tasks[TaskState.DISPATCHED],
+            ended=tasks[TaskState.SUCCEED] + tasks[TaskState.FAILED],
+        )
+
+    def send(self, number: int) -> None:
+        """Send messages for so many pending tasks."""
+        for task_id in self._ledger.dispatch(self._name, number):
             self._queue.send(self._name, task_id)
-        return bool(task_ids)
 
     def take_back_lost(self) -> None:
         """Take tasks back from workers that died."""

@@ -1,4 +1,4 @@
-"""Drive one job: scan, write down, retry, dispatch, reconcile, close.
+"""Drive one job: scan, write down, retry, reconcile, close.
 
 Each step is recorded in the journal, then in the ledger, then sent. The driver may be killed
 between any two of these: the next one goes on there.
@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from ossimport import manifest
-from ossimport.dispatch import Dispatch, Queue
+from ossimport.dispatch import Demand, Dispatch, Queue
 from ossimport.errors import LedgerBehind
 from ossimport.journal import Journal, StoredTask
 from ossimport.ledger.base import Job, Ledger, PlannedTask, Snapshot
@@ -36,11 +36,12 @@ class JobDriver:
         open_job: Callable[[Job], JobPlan],
         *,
         host: str,
-        slots: int,
+        slots: Callable[[], int],
         hold: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self.name = job.name
+        self.demand: Demand | None = None  # as of the last step
         self._ledger = ledger
         self._journal = journal
         self._scan = ScanSteps(job, ledger, journal, open_job, slots=slots, hold=hold)
@@ -56,6 +57,7 @@ class JobDriver:
         if not self._scan.is_settled or snapshot.seq != self._scan.seq:
             self._scan.settle(snapshot.job)
             snapshot = self._ledger.snapshot(self.name)
+        self._journal.keep(snapshot.job)
         busy = write_down(self.name, self._ledger, self._journal)
         running = snapshot.job.state is JobState.RUNNING
         if running:
@@ -63,7 +65,6 @@ class JobDriver:
                 self._set_state(JobState.RUNNING)
             busy |= self._keep_scanning(snapshot)
             busy |= self._keep_retrying(snapshot)
-            busy |= self._dispatch.send(snapshot)
         else:
             self._scan.stop()
         if self._clock() - self._looked >= 1.0:
@@ -72,9 +73,14 @@ class JobDriver:
             if running:
                 self._dispatch.send_lost(snapshot)
                 self._measure(snapshot)
+        self.demand = self._dispatch.demand(snapshot)
         if running and not busy:
             self._close_job(snapshot)
         return busy
+
+    def dispatch(self, number: int) -> None:
+        """Tell the workers of so many pending tasks."""
+        self._dispatch.send(number)
 
     def distrust(self) -> None:
         """Compare journal and ledger again before the next step."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ossimport import identity
 from ossimport.config import JobConfig, SystemConfig
-from ossimport.dispatch import Queue
+from ossimport.dispatch import Queue, Window, deal
 from ossimport.driver import JobDriver
 from ossimport.errors import (
     JobNotFound,
@@ -58,7 +58,8 @@ class Master:
         self._queue = queue
         self._open_job = open_job
         self._host = host
-        self._slots = slots
+        self._own_slots = slots
+        self._window = Window(ledger, clock)
         self._clock = clock
         self._holder = identity.name_of_this_process(host)
         self._drivers: dict[str, JobDriver] = {}
@@ -77,7 +78,8 @@ class Master:
             for gone in self._drivers.keys() - set(names):
                 self._drivers.pop(gone).close()
                 self._restored = False  # cleaned, and its journal with it; or lost by Redis
-            return any([self._drive(name) for name in names])
+            busy = any([self._drive(name) for name in names])
+            return self._deal() or busy
         except LedgerUnavailable as exc:
             log.warning("%s", exc)
             self._looks_again_at = self._clock() + OUTAGE_PAUSE_S
@@ -132,9 +134,24 @@ class Master:
             self._ledger.set_state(name, JobState.RUNNING, reason, only_if=JobState.RUNNING)
             return False
 
+    def _slots(self) -> int:
+        """How many tasks run at the same time, on all workers; before any is there, on this host"""
+        return self._window.slots() or self._own_slots
+
+    def _deal(self) -> bool:
+        """Let the jobs send messages, as many as the workers need; True if there were any."""
+        demands = [each.demand for each in self._drivers.values() if each.demand]
+        given = deal(self._window.room(demands), demands)
+        for name, number in given.items():
+            try:
+                self._drivers[name].dispatch(number)
+            except JobNotFound:
+                continue  # cleaned in this moment
+        return bool(given)
+
     def _at_rest(self, name: str) -> bool:
         """The job has ended, and all that workers said of it is written down."""
-        ended = self._ledger.job(name).state is not JobState.RUNNING
+        ended = self._ledger.job(name).state not in (JobState.RUNNING, JobState.PAUSED)
         return ended and not self._ledger.outbox(name, 1)
 
     def _hold(self, name: str) -> bool:

@@ -85,6 +85,7 @@ class JobState(StrEnum):
     """Where a job stands. The values are the original tool's words."""
 
     RUNNING = "Running"
+    PAUSED = "Paused"  # held by the operator, until `resume`; not one of the original's words
     SUCCEED = "Succeed"
     FAILED = "Failed"
     ABORT = "Abort"  # stopped by a fatal error; `reason` says which

@@ -43,7 +43,7 @@ class ScanSteps:
         journal: Journal,
         open_job: Callable[[Job], JobPlan],
         *,
-        slots: int,
+        slots: Callable[[], int],
         hold: Callable[[], bool],
     ) -> None:
         self._name = job.name
@@ -149,7 +149,7 @@ class ScanSteps:
         return planner.limits_for(
             self._planned_objects,
             self._planned_bytes,
-            self._slots,
+            self._slots(),
             plan.max_objects,
             plan.max_bytes,
         )

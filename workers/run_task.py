@@ -17,7 +17,7 @@ from ossimport.copying import Engine
 from ossimport.errors import Fatal, LedgerUnavailable, StaleClaim, Transient
 from ossimport.ledger.base import Claim, WorkerLedger
 from ossimport.listed import NOTHING_LISTED
-from ossimport.model import CopyResult, Mark, Outcome, TaskState, Upload
+from ossimport.model import CopyResult, JobState, Mark, Outcome, TaskState, Upload
 from workers.notes import Notes
 from workers.verification import Checks, Verification
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LEASE_S = 30.0
 FLUSH_INTERVAL_S = 0.5
 FLUSH_OBJECTS = 1000
+ORDERS_S = 1.0  # between two looks at whether the job goes on
 DRAIN_S = 8.0  # how long objects in flight may still finish after the order to stop
 
 
@@ -56,7 +57,8 @@ class TaskRun:
         self._runners = runners
         self._checks = verify
         self._abort_on_uncaught = abort_on_uncaught
-        self._stopping = stopping
+        self._process_stopping = stopping
+        self._paused = False
         self._progress = progress
         self._lease_s = lease_s
         self._notes = Notes(claim)
@@ -80,6 +82,7 @@ class TaskRun:
         beside = [
             asyncio.create_task(self._keep_flushing()),
             asyncio.create_task(self._keep_lease()),
+            asyncio.create_task(self._keep_orders()),
         ]
         telling = asyncio.create_task(self._keep_telling())
         work = asyncio.create_task(self._work())
@@ -235,10 +238,7 @@ class TaskRun:
                 await asyncio.to_thread(self._ledger.renew, self._claim, self._lease_s)
                 renewed = asked
             except StaleClaim:
-                # The job may only be stopped: then the claim still takes what was copied.
-                with suppress(LedgerUnavailable):
-                    await self._flush()
-                    await asyncio.to_thread(self._ledger.release, self._claim)
+                await self._let_go()
                 raise
             except LedgerUnavailable as exc:
                 log.warning("task %s: cannot renew the lease: %s", self._claim.task_id, exc)
@@ -246,10 +246,31 @@ class TaskRun:
                 self._lost = True
                 raise StaleClaim("the lease ran out while Redis did not answer")
 
+    async def _keep_orders(self) -> None:
+        """See whether the task is to go on. Raises StaleClaim when the job was stopped."""
+        while True:
+            await asyncio.sleep(ORDERS_S)
+            with suppress(LedgerUnavailable):  # `_keep_lease` says how long that may last
+                orders = await asyncio.to_thread(self._ledger.orders, self._claim)
+                self._paused = orders.state is JobState.PAUSED
+                if orders.state is JobState.ABORT:
+                    await self._let_go()
+                    raise StaleClaim("the job was stopped")
+
+    async def _let_go(self) -> None:
+        """Hand back what may still be ours: then the claim still takes what was copied."""
+        with suppress(LedgerUnavailable):
+            await self._flush()
+            await asyncio.to_thread(self._ledger.release, self._claim)
+
     async def _keep_telling(self) -> None:
         while True:
             await asyncio.sleep(2.0)
             await asyncio.to_thread(self._progress, self.describe())
+
+    def _stopping(self) -> bool:
+        """The order to stop: of this process, or of the job."""
+        return self._paused or self._process_stopping()
 
     async def _until_stopping(self) -> None:
         while not self._stopping():

@@ -9,6 +9,8 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from celery.utils.log import current_process_index
@@ -18,11 +20,11 @@ from ossimport.audit.auditor import Auditor
 from ossimport.audit.compare import Mode
 from ossimport.audit.extra import ExtraAuditor
 from ossimport.budget import Budget
-from ossimport.config import JobConfig, SourceConfig, SystemConfig
+from ossimport.config import JobConfig, SourceConfig, SystemConfig, load_system
 from ossimport.copying import CopyPolicy, Engine
 from ossimport.dest.oss import OssDestination
 from ossimport.engine import CopyEngine
-from ossimport.errors import Fatal, JobNotFound, LedgerError, StaleClaim
+from ossimport.errors import ConfigError, Fatal, JobNotFound, LedgerError, StaleClaim
 from ossimport.fidelity.arriving import keep_of
 from ossimport.ledger.base import Claim, Held, Job, WorkerLedger
 from ossimport.ledger.redis import open_ledger
@@ -47,6 +49,10 @@ KEPT_ENGINES = 4  # jobs that a process switches between without new connections
 def part_of(number: int, processes: int, index: int) -> int:
     """What process `index` has of a number that a worker's processes share; never nothing."""
     return max(1, (number + processes - 1 - index) // processes)
+
+
+class Leaving(Exception):
+    """This worker takes no more messages: another one is to have it, at once."""
 
 
 class Dealt(NamedTuple):
@@ -77,16 +83,20 @@ class Runtime:
         self._index = current_process_index(base=0) or 0  # among this worker's processes
         self._runners = part_of(system.task_threads, system.worker_processes, self._index)
         self._share = system.buffer_bytes // system.worker_processes
+        self._throttle = throttle
         self._transport = self._make_transport(throttle)
         self._engines: dict[bytes, tuple[JobConfig, Engine]] = {}  # by sealed settings
+        self._tuned = _changed_at(system.path)
 
     def run(self, job: str, task_id: str, progress: Callable[[str], None]) -> Dealt:
         """Deal with a message: claim the task and carry it out, or drop the message.
 
-        Raises Fatal when the job had to be stopped, LedgerUnavailable when Redis does not answer.
+        Raises Fatal when the job had to be stopped, LedgerUnavailable when Redis does not answer,
+        Leaving when this worker is to end.
         """
         if self._stopping():
-            return Dealt(None, "left to another worker")
+            raise Leaving("left to another worker")
+        self._tune()
         try:
             record = self._ledger.settings(job)
         except JobNotFound:
@@ -119,6 +129,31 @@ class Runtime:
             with suppress(LedgerError):
                 self._ledger.release(claim)
             raise
+
+    def _tune(self) -> None:
+        """Follow workerTaskThreadNum in sys.properties; all else there waits for a restart."""
+        changed = _changed_at(self._system.path)
+        if changed == self._tuned:
+            return
+        self._tuned = changed
+        try:
+            threads = load_system(self._system.path).task_threads
+        except ConfigError as exc:
+            _warn(f"{self._system.path} is not heeded until it is mended: {exc}")
+            return
+        if threads == self._system.task_threads:
+            return
+        log.info("workerTaskThreadNum is %d now", threads)
+        self._system = replace(self._system, task_threads=threads)
+        self._runners = part_of(threads, self._system.worker_processes, self._index)
+        self._loop.run_until_complete(self._close_engines())
+        self._transport = self._make_transport(self._throttle)
+
+    async def _close_engines(self) -> None:
+        while self._engines:
+            _, engine = self._engines.popitem()[1]
+            await engine.close()
+        await self._transport.close()
 
     def _claim(self, job: str, task_id: str) -> Claim | Held | None:
         claim = self._ledger.claim(job, task_id, self._worker, LEASE_S)
@@ -240,6 +275,14 @@ def _checks(config: JobConfig, engine: Engine) -> Checks | None:
     auditor = Auditor(engine, Mode.DETAILED) if isinstance(engine, CopyEngine) else None
     mode = min(Mode(config.audit_mode), Mode.DETAILED, key=list(Mode).index)
     return Checks(mode, config.last_modify * 10**9, auditor)
+
+
+def _changed_at(path: Path) -> int:
+    """When the file was written last; 0 if there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @functools.cache

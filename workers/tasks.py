@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from celery import Task, signals
@@ -13,7 +14,9 @@ from celery.exceptions import Reject
 from celery.worker import state
 from kombu.exceptions import OperationalError
 
+from ossimport import identity
 from ossimport.errors import Fatal, LedgerUnavailable
+from ossimport.ledger.redis import open_ledger
 from ossimport.model import TaskState
 from ossimport.queue import COPY
 from ossimport.service import redis_url, say_ready
@@ -21,13 +24,16 @@ from ossimport.service.logs import log_to
 from ossimport.throttle import shared_cell
 from workers import memory
 from workers.app import app, system
-from workers.runtime import Runtime
+from workers.runtime import Leaving, Runtime
 
 log = logging.getLogger(__name__)
+
+ENLISTED_S = 16.0  # for so long the master reckons with a worker that was lost without a word
 
 # Made before the fork, so that all processes of this worker have the same ones.
 _stopping = multiprocessing.RawValue("b", 0)
 _throttle = shared_cell()
+_leaving = threading.Event()
 
 
 @functools.cache
@@ -49,13 +55,29 @@ def _log(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def _ready(**_: Any) -> None:
+    threading.Thread(target=_stay_enlisted, daemon=True).start()
     say_ready()
+
+
+def _stay_enlisted() -> None:
+    """Let the master know that this worker is there, and how much it takes on."""
+    ledger = open_ledger(redis_url(system))
+    host = identity.host_name(standalone=not system.redis_url)
+    name, slots = identity.name_of_this_process(host), system.worker_processes
+    while True:
+        leaving = _is_stopping()
+        with suppress(LedgerUnavailable):  # said again soon
+            ledger.enlist(name, slots, 0 if leaving else ENLISTED_S)
+            if leaving:
+                return
+        _leaving.wait(ENLISTED_S / 4)
 
 
 @signals.worker_shutting_down.connect
 def _drain(sender: str, **_: Any) -> None:
     """Tasks stop taking objects, write down what they have, and hand the rest back."""
     _stopping.value = 1
+    _leaving.set()
     threading.Thread(target=_leave, args=(sender,), daemon=True).start()
 
 
@@ -90,7 +112,7 @@ def copy(self: Task, job: str, task_id: str) -> str:
 
     try:
         outcome = _runtime().run(job, task_id, progress)
-    except LedgerUnavailable as exc:
+    except (LedgerUnavailable, Leaving) as exc:
         raise Reject(str(exc), requeue=True) from exc
     if outcome.state is TaskState.FAILED:
         raise TaskFailed(f"{outcome.text}; see failed_tasks/{task_id}@*/error.list")

@@ -13,6 +13,7 @@ _SIGNING = {"access_key", "secret_key", "security_token", "region"}
 _TUNING = {
     "name",
     "incremental_interval_s",
+    "priority",
     "task_objects",
     "task_bytes",
     "scan_threads",
@@ -114,6 +115,7 @@ class JobConfig:
     source: SourceConfig
     dest: DestConfig
     filter: FilterConfig = FilterConfig()
+    priority: int = 5  # 0 to 9; tasks of the job with the higher one go first
     task_objects: int = 10_000
     task_bytes: int = 10**9
     scan_threads: int = 1

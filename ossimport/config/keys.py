@@ -201,6 +201,7 @@ JOB_KEYS = (
     *_SOURCE_KEYS,
     *_DEST_KEYS,
     *_FILTER_KEYS,
+    Key("jobPriority", kinds.whole(0, 9), 5, "whose tasks go first"),
     Key("taskObjectCountLimit", kinds.whole(1, 50_000), 10_000, "the most objects in a task"),
     Key("taskObjectSizeLimit", kinds.size("1", "1000000g"), 10**9, "the most bytes in a task"),
     Key(

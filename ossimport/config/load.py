@@ -68,6 +68,7 @@ def load_job(path: Path, system: SystemConfig) -> JobConfig:
         source=_source(value),
         dest=_dest(value),
         filter=_filter(value),
+        priority=value["jobPriority"],
         task_objects=value["taskObjectCountLimit"],
         task_bytes=value["taskObjectSizeLimit"],
         scan_threads=value["scanThreadCount"],

@@ -49,6 +49,7 @@ def create_job(system: SystemConfig, ledger: Ledger, job: JobConfig) -> None:
             fingerprint=job.fingerprint,
             settings=cluster_key(system.home).seal(job.to_json()),
             job_type=job.job_type,
+            priority=job.priority,
         )
     )
 

@@ -128,6 +128,8 @@ def retry_text(ledger: Ledger, name: str) -> str:
     """Ask for a retry of one job, and say what came of it as the original does."""
     if actions.retry_job(ledger, name):
         return "Retry has been submitted."
+    if ledger.job(name).state is JobState.PAUSED:
+        return f"job:{name} is paused, resume it first: bash console.sh resume {name}"
     return f"None failed tasks for job:{name}."
 
 
@@ -137,10 +139,11 @@ def retry_text(ledger: Ledger, name: str) -> str:
 def clean(system: SystemConfig, job: str | None) -> None:
     """Forget a job: its records and logs, not the objects at OSS."""
     with borrow.ledger(system) as ledger:
-        clean_with_words(system, ledger, job or _only_job(ledger))
+        clean_with_words(system, ledger, job or only_job(ledger))
 
 
-def _only_job(ledger: Ledger) -> str:
+def only_job(ledger: Ledger) -> str:
+    """The name of the job, if there is one job only. Raises JobError."""
     names = ledger.jobs()
     if not names:
         raise JobError(report.stat_text([]))

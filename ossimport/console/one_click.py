@@ -18,7 +18,7 @@ from ossimport.console.options import default_file, sys_hint, with_system
 from ossimport.console.outcome import DECLINED, DONE, FAILED_TASKS, INTERRUPTED, STOPPED
 from ossimport.console.services import start_service
 from ossimport.console.watch import watch
-from ossimport.errors import JobNotFound, OssImportError
+from ossimport.errors import JobNotFound, OssImportError, ServiceError
 from ossimport.ledger.base import Ledger, Snapshot
 from ossimport.model import JobState
 from ossimport.service import borrow, control
@@ -97,6 +97,8 @@ class OneClick:
             if snapshot.job.state is JobState.SUCCEED:
                 click.echo("Import to oss completed.")
                 return DONE
+            if snapshot.job.state is JobState.PAUSED:
+                raise ServiceError(self._paused_text())
             if snapshot.job.state is JobState.ABORT:
                 click.echo(f"The job has stopped: {snapshot.job.reason}", err=True)
                 click.echo(self._way_on(), err=True)
@@ -112,6 +114,8 @@ class OneClick:
         taken = actions.taken(self._system, ledger, self._job.name)
         if taken:
             previous = self._previous(ledger)
+            if previous is not None and previous.job.state is JobState.PAUSED:
+                raise ServiceError(self._paused_text())
             click.echo(self._taken_text(previous))
             if not self._wants_clean(previous):
                 return self._resume(ledger, previous)
@@ -220,6 +224,11 @@ class OneClick:
                 self._stop()
         click.echo(self._way_on(), err=True)
         return INTERRUPTED
+
+    def _paused_text(self) -> str:
+        name = self._job.name
+        verb = f"bash console.sh resume {name}{sys_hint(self._system)}"
+        return f"The job {name} is paused.\n    cure: {verb}, then import again"
 
     def _way_on(self) -> str:
         return f"To go on where it was: bash import.sh --job {self._path}{sys_hint(self._system)}"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ossimport.journal.files import damaged
-from ossimport.ledger.base import Job, ScanFailure
-from ossimport.model import CopyResult, Lane, ObjectInfo, Outcome, Scanned, Tally, Task
+from ossimport.ledger.base import USUAL_PRIORITY, Job, ScanFailure
+from ossimport.model import CopyResult, JobState, Lane, ObjectInfo, Outcome, Scanned, Tally, Task
 from ossimport.naming import display, parse_display
 
 VANISHED = "Vanished"  # stands in error.list for the code of an object that went away
@@ -185,7 +185,7 @@ def parse_checkpoint(path: Path, data: bytes) -> Checkpoint:
 
 
 def job_text(job: Job) -> bytes:
-    """The job as submitted, its sealed settings included; not how it stands."""
+    """The job with what the operator decides: its sealed settings, its priority, a pause."""
     return _json(
         {
             "name": job.name,
@@ -193,6 +193,8 @@ def job_text(job: Job) -> bytes:
             "fingerprint": job.fingerprint,
             "settings": base64.b64encode(job.settings).decode(),
             "type": job.job_type,
+            "priority": job.priority,
+            "paused": job.state is JobState.PAUSED,
         }
     )
 
@@ -207,6 +209,8 @@ def parse_job(path: Path, data: bytes) -> Job:
             fingerprint=text_of(raw["fingerprint"]),
             settings=base64.b64decode(raw["settings"], validate=True),
             job_type=text_of(raw.get("type", "import")),  # earlier versions had no other
+            state=JobState.PAUSED if raw.get("paused") else JobState.RUNNING,
+            priority=number_of(raw.get("priority", USUAL_PRIORITY)),
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise damaged(path, f"it describes no job ({exc!r})") from exc

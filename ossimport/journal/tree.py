@@ -3,7 +3,7 @@
     <workingDir>/master/
       jobqueue/<job>                          there while the job is not yet completely split
       jobs/<job>/
-        job.json                              the job as submitted, its settings sealed
+        job.json                              the job, its settings sealed; whether it is paused
         checkpoints/0/<MD5 of the name>.cpt   where the scan stands
         excluded.list  scan_failures.list     what the scan left out, what it could not list
         slowest.list                          the objects that took longest
@@ -24,6 +24,7 @@ from pathlib import Path
 from ossimport.auditlog import Highlights, Slow
 from ossimport.errors import JobExists, ServiceError
 from ossimport.journal import digest, files, places, texts
+from ossimport.journal.job_file import JobFile
 from ossimport.journal.places import Place, worker_host
 from ossimport.journal.replay import Replay, StoredTask
 from ossimport.journal.scan import ScanRecord
@@ -51,6 +52,7 @@ class Journal:
             )
         self.root = master_dir / "jobs" / job
         self._queued = master_dir / "jobqueue" / job
+        self._job = JobFile(self.root)
         self._scan = ScanRecord(self.root, job)
         self._strays_gone = False
         self._places: dict[str, Place] = {}  # of tasks that have not ended, as far as known
@@ -86,21 +88,17 @@ class Journal:
             *map(self.root.joinpath, folders),
         ):
             files.make_dir(path)
-        if stored is None or stored.settings != job.settings:
-            files.write(self.root / "job.json", texts.job_text(job))
         files.sync_dir(self.root)
+        self._job.keep(job)
         self._queue(wanted=not self._scan.point.finished)
 
+    def keep(self, job: Job) -> None:
+        """Write down what the operator has decided of the job. Durable, idempotent."""
+        self._job.keep(job)
+
     def stored_job(self) -> Job | None:
-        """The job as it was submitted, in state Running; None if there is none."""
-        path = self.root / "job.json"
-        data = files.read(path)
-        if data is None:
-            return None
-        job = texts.parse_job(path, data)
-        if job.name != self.root.name:
-            raise files.damaged(path, f"it describes the job {job.name!r}")
-        return job
+        """The job as the operator wants it, Running or Paused; None if there is none."""
+        return self._job.read()
 
     def remove(self) -> None:
         """Remove the whole tree. Idempotent; what a crash leaves over does not count as a job."""
@@ -112,6 +110,7 @@ class Journal:
         self._queue(wanted=False)
         files.remove_tree(gone)
         self._scan.forget()
+        self._job.forget()
         self._slowest, self._strays_gone = None, False
         self._places.clear()
         self._unsynced_dirs.clear()

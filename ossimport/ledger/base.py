@@ -16,12 +16,14 @@ from typing import Protocol
 
 from ossimport.ledger.values import (
     SHOWN_RUNNING,
+    USUAL_PRIORITY,
     Claim,
     Event,
     EventKind,
     Flush,
     Held,
     Job,
+    Orders,
     PlannedTask,
     PlanStep,
     RunningTask,
@@ -33,6 +35,7 @@ from ossimport.model import JobState, Outcome, Proof, TaskState, Upload
 
 __all__ = [
     "SHOWN_RUNNING",
+    "USUAL_PRIORITY",
     "Claim",
     "ConsoleLedger",
     "Event",
@@ -42,6 +45,7 @@ __all__ = [
     "Job",
     "Ledger",
     "MasterLedger",
+    "Orders",
     "PlanStep",
     "PlannedTask",
     "RunningTask",
@@ -70,8 +74,18 @@ class ConsoleLedger(Protocol):
 
         The master puts them back into tasks. When nothing is to be done (none failed or left, no
         task open, the scan finished) or the job is Running, nothing changes and 0 is returned. An
-        Abort job whose scan has not found anything yet returns 0 too, but is Running then.
+        Abort job whose scan has not found anything yet returns 0 too, but is Running then. A Paused
+        job stays so, and 0 is returned.
         """
+
+    def pause(self, name: str) -> bool:
+        """Set a Running job Paused: nothing of it is dispatched or claimed then; holders see it in
+        their `orders`. Its dispatched tasks are pending again. False if it was not Running.
+
+        `set_state` lets it go on; a retry does not.
+        """
+
+    def set_priority(self, name: str, priority: int) -> None: ...
 
     def reseal(self, name: str, settings: bytes) -> None:
         """Replace the job's sealed settings: same job, other credentials or tuning."""
@@ -88,6 +102,9 @@ class ConsoleLedger(Protocol):
 
 class MasterLedger(Protocol):
     """The master's third."""
+
+    def slots(self) -> int:
+        """How many tasks the workers that are enlisted now can hold at a time."""
 
     def hold_job(self, name: str, holder: str, lease_s: float) -> bool:
         """Take or renew the lease on a job; False while another holder's lease lives."""
@@ -206,6 +223,12 @@ class MasterLedger(Protocol):
 class WorkerLedger(Protocol):
     """The worker's third. Calls with a claim raise StaleClaim when the claim is not live."""
 
+    def enlist(self, worker: str, slots: int, lease_s: float) -> None:
+        """Say that a worker is there, ready to hold so many tasks; to be said again in time.
+
+        With a lease of 0 it is not there any more.
+        """
+
     def settings(self, name: str) -> Job: ...
 
     def claim(
@@ -221,6 +244,9 @@ class WorkerLedger(Protocol):
 
     def renew(self, claim: Claim, lease_s: float) -> None:
         """Let the lease run anew. StaleClaim also when the job is in Abort."""
+
+    def orders(self, claim: Claim) -> Orders:
+        """What the holder is to know. Changes nothing, and the lease does not run anew."""
 
     def record(self, claim: Claim, flush: Flush) -> None:
         """Add a flush. A number already recorded changes nothing.

@@ -33,6 +33,14 @@ class ConsolePart(Scripted):
         keys = [at.job, at.pending, at.dispatched, at.running]
         return int(self._run("request_retry", name, keys))
 
+    def pause(self, name: str) -> bool:
+        at = JobKeys(name)
+        keys = [at.job, at.pending, at.dispatched]
+        return bool(self._run("pause", name, keys, [at.task_prefix]))
+
+    def set_priority(self, name: str, priority: int) -> None:
+        self._run("set_priority", name, [JobKeys(name).job], [priority])
+
     def reseal(self, name: str, settings: bytes) -> None:
         self._run("reseal", name, [JobKeys(name).job], [settings])
 

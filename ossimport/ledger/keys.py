@@ -1,11 +1,13 @@
 """Every Redis key of the ledger: its type, what it holds, who writes it and when it is freed.
 
 All keys begin with `oi:`. Those of a job hold its name in braces, so that they share one slot of a
-Redis Cluster; only `oi:jobs` stands apart, and only creating and forgetting a job touch it too.
+Redis Cluster; `oi:jobs` and `oi:workers` stand apart. Of the scripts that work on a job only those
+that create and forget one touch `oi:jobs` too.
 
 | key | type | holds | written by | freed |
 |---|---|---|---|---|
 | `oi:jobs` | zset | job name, scored by created_ms | create_job | forget_job |
+| `oi:workers` | zset | "slots worker", scored by the lease's end, server ms | enlist | enlist |
 | `oi:{job}` | hash | the job, its counters, the scan's step number | everybody | forget_job |
 | `oi:{job}:lanes` | hash | lane number -> packed Lane, unfinished ones | plan | lane finished |
 | `oi:{job}:unlisted` | list | packed Lane of each scan failure | plan | rescan_failures |
@@ -23,7 +25,8 @@ Redis Cluster; only `oi:jobs` stands apart, and only creating and forgetting a j
 A task's state is where its id stands: in `pending`, `dispatched`, `running`, or nowhere (ended).
 
 Fields of `oi:{job}`
-    created fingerprint settings type state reason retries retries_done    as in `base.Job`
+    created fingerprint settings type state reason priority           as in `values.Job`
+    retries retries_done                                              as in `values.Job`
     scan            1 when all lanes are finished
     seq             number of the last plan step
     lane            the next free lane number
@@ -50,6 +53,7 @@ Fields of `oi:{job}:task:ID`
 """
 
 JOBS = "oi:jobs"
+WORKERS = "oi:workers"
 
 
 class JobKeys:

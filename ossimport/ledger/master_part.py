@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from ossimport.ledger import packing
 from ossimport.ledger.arithmetic import count_marked, earlier_claims, milliseconds
 from ossimport.ledger.base import Event, PlannedTask, PlanStep, RunningTask, ScanState
-from ossimport.ledger.keys import JobKeys
+from ossimport.ledger.keys import WORKERS, JobKeys
 from ossimport.ledger.scripted import Argument, Scripted
 from ossimport.model import JobState, Lane, Outcome, Proof, TaskState
 
 
 class MasterPart(Scripted):
+    def slots(self) -> int:
+        return int(self._run("slots", "", [WORKERS]))
+
     def hold_job(self, name: str, holder: str, lease_s: float) -> bool:
         at = JobKeys(name)
         args: list[Argument] = [holder, max(1, milliseconds(lease_s))]

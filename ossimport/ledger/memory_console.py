@@ -6,7 +6,7 @@ from ossimport.errors import JobExists
 from ossimport.ledger.base import Job, Snapshot
 from ossimport.ledger.memory_shelf import Shelf
 from ossimport.ledger.records import JobRecord
-from ossimport.model import JobState, Upload
+from ossimport.model import JobState, TaskState, Upload
 
 
 class MemoryConsolePart(Shelf):
@@ -36,6 +36,8 @@ class MemoryConsolePart(Shelf):
         with self._record(name) as record:
             job, counts = record.job, record.counts()
             redo = counts.failed.objects + counts.left.objects
+            if job.state is JobState.PAUSED:
+                return 0
             if job.state is JobState.RUNNING:
                 return redo if job.retries > job.retries_done else 0
             if not redo and not record.tasks and job.scan_finished:
@@ -44,6 +46,20 @@ class MemoryConsolePart(Shelf):
             record.job = replace(job, state=JobState.RUNNING, reason="", retries=retries)
             record.ended_ms = 0
             return redo
+
+    def pause(self, name: str) -> bool:
+        with self._record(name) as record:
+            if record.job.state is not JobState.RUNNING:
+                return False
+            record.job = replace(record.job, state=JobState.PAUSED, reason="")
+            record.speed = (0.0, 0.0)
+            for _, task in record.in_state(TaskState.DISPATCHED):
+                task.state = TaskState.PENDING
+            return True
+
+    def set_priority(self, name: str, priority: int) -> None:
+        with self._record(name) as record:
+            record.job = replace(record.job, priority=priority)
 
     def reseal(self, name: str, settings: bytes) -> None:
         with self._record(name) as record:

@@ -11,6 +11,11 @@ from ossimport.model import JobState, Outcome, Proof, TaskState
 
 
 class MemoryMasterPart(Shelf):
+    def slots(self) -> int:
+        with self._lock:
+            now_ms = self._now_ms()
+            return sum(slots for slots, until_ms in self._workers.values() if until_ms > now_ms)
+
     def hold_job(self, name: str, holder: str, lease_s: float) -> bool:
         with self._record(name) as record:
             now_ms = self._now_ms()

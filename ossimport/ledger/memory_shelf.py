@@ -18,6 +18,7 @@ class Shelf:
         self._clock = clock
         self._lock = threading.Lock()
         self._records: dict[str, JobRecord] = {}
+        self._workers: dict[str, tuple[int, int]] = {}  # slots, and the end of the lease in ms
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

@@ -3,13 +3,17 @@
 from dataclasses import replace
 
 from ossimport.ledger.arithmetic import count_marked, milliseconds
-from ossimport.ledger.base import Claim, EventKind, Flush, Held, Job
+from ossimport.ledger.base import Claim, EventKind, Flush, Held, Job, Orders
 from ossimport.ledger.memory_shelf import Shelf
 from ossimport.ledger.records import JobRecord, TaskRecord, contradiction, own_copy, stale
 from ossimport.model import JobState, TaskState, Upload
 
 
 class MemoryWorkerPart(Shelf):
+    def enlist(self, worker: str, slots: int, lease_s: float) -> None:
+        with self._lock:
+            self._workers[worker] = (slots, self._now_ms() + milliseconds(lease_s))
+
     def settings(self, name: str) -> Job:
         with self._record(name) as record:
             return record.job
@@ -49,6 +53,12 @@ class MemoryWorkerPart(Shelf):
             if task is None or record.job.state is JobState.ABORT:
                 raise stale(claim)
             task.deadline_ms = self._now_ms() + milliseconds(lease_s)
+
+    def orders(self, claim: Claim) -> Orders:
+        with self._claimed(claim) as (record, task):
+            if task is None:
+                raise stale(claim)
+            return Orders(record.job.state)
 
     def record(self, claim: Claim, flush: Flush) -> None:
         with self._claimed(claim) as (record, task):

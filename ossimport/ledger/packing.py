@@ -85,6 +85,7 @@ def job_fields(job: Job) -> list[str | int | bytes]:
         *("scan", int(job.scan_finished)),
         *("retries", job.retries),
         *("retries_done", job.retries_done),
+        *("priority", job.priority),
     ]
 
 
@@ -100,6 +101,7 @@ def job_from(name: str, fields: Fields) -> Job:
         scan_finished=fields["scan"] == b"1",
         retries=_number(fields, "retries"),
         retries_done=_number(fields, "retries_done"),
+        priority=_number(fields, "priority"),
     )
 
 

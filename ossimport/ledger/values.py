@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ossimport.model import Counts, JobState, Lane, Outcome, Proof, TaskState, Upload
 
+USUAL_PRIORITY = 5  # of 0 to 9
 SHOWN_RUNNING = 200  # a person reads no more, a large cluster has more
 
 
@@ -23,6 +24,7 @@ class Job:
     scan_finished: bool = False
     retries: int = 0  # how often a retry was asked for
     retries_done: int = 0  # how many of them the master has put back into tasks
+    priority: int = USUAL_PRIORITY  # the higher one's tasks are dispatched first
 
 
 class PlannedTask(NamedTuple):
@@ -88,6 +90,12 @@ class Held(NamedTuple):
 
     worker: str
     fence: int
+
+
+class Orders(NamedTuple):
+    """What the holder of a task is to know of it."""
+
+    state: JobState  # of the job: the task is to be handed back unless it is RUNNING
 
 
 class Flush(NamedTuple):

@@ -2,13 +2,17 @@
 
 from ossimport.ledger import packing
 from ossimport.ledger.arithmetic import count_marked, milliseconds
-from ossimport.ledger.base import Claim, Flush, Held, Job
-from ossimport.ledger.keys import JobKeys
+from ossimport.ledger.base import Claim, Flush, Held, Job, Orders
+from ossimport.ledger.keys import WORKERS, JobKeys
 from ossimport.ledger.scripted import Argument, Scripted
-from ossimport.model import TaskState, Upload
+from ossimport.model import JobState, TaskState, Upload
 
 
 class WorkerPart(Scripted):
+    def enlist(self, worker: str, slots: int, lease_s: float) -> None:
+        args: list[Argument] = [f"{slots} {worker}", milliseconds(lease_s)]
+        self._run("enlist", worker, [WORKERS], args)
+
     def settings(self, name: str) -> Job:
         fields = packing.to_fields(self._run("job", name, [JobKeys(name).job]))
         return packing.job_from(name, fields)
@@ -46,6 +50,12 @@ class WorkerPart(Scripted):
         keys = [at.job, at.running, at.task(claim.task_id)]
         args: list[Argument] = [claim.task_id, claim.fence, milliseconds(lease_s)]
         self._run("renew", _about(*claim[:2]), keys, args)
+
+    def orders(self, claim: Claim) -> Orders:
+        at = JobKeys(claim.job)
+        keys = [at.job, at.running, at.task(claim.task_id)]
+        state = self._run("orders", _about(*claim[:2]), keys, [claim.task_id, claim.fence])
+        return Orders(JobState(packing.to_text(state)))
 
     def record(self, claim: Claim, flush: Flush) -> None:
         at = JobKeys(claim.job)

@@ -78,6 +78,9 @@ def totals(snapshot: Snapshot) -> list[str]:
             f"{snapshot.objects_per_second:,.1f} objects/s"
         )
         lines.append(f"time: {human_time(snapshot.elapsed)} so far, {human_eta(snapshot)} to go")
+    elif job.state is JobState.PAUSED:
+        lines.append(f"time: {human_time(snapshot.elapsed)} so far")
+        lines.append(f"paused, until: bash console.sh resume {job.name}")
     else:
         lines.append(f"time: {human_time(snapshot.elapsed)} from submit to end")
     if job.reason:
@@ -122,6 +125,7 @@ def _job_json(snapshot: Snapshot) -> dict[str, object]:
         "jobName": job.name,
         "state": job.state.value,
         "reason": job.reason,
+        "priority": job.priority,
         "scanFinished": job.scan_finished,
         "tasks": {state.value: snapshot.tasks.get(state, 0) for state in TaskState},
         "objects": {name: amount.objects for name, amount in terms.items()},

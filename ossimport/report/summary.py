@@ -123,8 +123,9 @@ def _next(snapshot: Snapshot) -> str:
         )
     if job.state is JobState.SUCCEED:
         return "nothing; every object listed is accounted for"
-    if job.state is JobState.FAILED:
-        return f"mend what is named above, then: bash console.sh retry {job.name}"
-    if job.state is JobState.ABORT:
-        return f"mend the reason, then: bash console.sh retry {job.name}"
+    if job.state in (JobState.FAILED, JobState.ABORT):
+        what = "what is named above" if job.state is JobState.FAILED else "the reason"
+        return f"mend {what}, then: bash console.sh retry {job.name}"
+    if job.state is JobState.PAUSED:
+        return f"bash console.sh resume {job.name} lets it go on"
     return "bash console.sh stat shows how it goes; bash console.sh start goes on if it is stopped"

@@ -6,10 +6,11 @@ from ossimport.ledger.base import Ledger
 from tests.contract.ledger_console_contract import ConsoleContract
 from tests.contract.ledger_master_contract import MasterContract
 from tests.contract.ledger_material import JOB
+from tests.contract.ledger_steering_contract import SteeringContract
 from tests.contract.ledger_worker_contract import WorkerContract
 
 
-class LedgerContract(ConsoleContract, MasterContract, WorkerContract):
+class LedgerContract(ConsoleContract, MasterContract, SteeringContract, WorkerContract):
     """The whole contract. `empty` has no job, `ledger` has JOB."""
 
     @pytest.fixture

@@ -47,6 +47,7 @@ HOUSEKEEPING: list[Callable[[Ledger], object]] = [
     lambda ledger: ledger.finish_scan(JOB.name, 2),
     lambda ledger: ledger.rescan_failures(JOB.name),
     lambda ledger: ledger.request_retry(JOB.name),
+    lambda ledger: ledger.set_priority(JOB.name, 7),
     lambda ledger: ledger.set_state(JOB.name, JobState.ABORT, "why"),
     lambda ledger: ledger.set_state(JOB.name, JobState.FAILED, only_if=JobState.RUNNING),
     lambda ledger: ledger.set_state(JOB.name, JobState.RUNNING),
@@ -143,6 +144,15 @@ class InStep(RuleBasedStateMachine):
     @rule(what=st.sampled_from(HOUSEKEEPING), twice=TWICE)
     def keep_house(self, what: Callable[[Ledger], object], twice: bool) -> None:
         self.same(lambda ledger, _: what(ledger), twice=twice)
+
+    @rule(twice=TWICE, goes_on=st.booleans())
+    def pause(self, twice: bool, goes_on: bool) -> None:
+        if self.same(lambda ledger, _: ledger.pause(JOB.name), twice=twice):
+            for task in self.tasks.values():
+                if task.state is TaskState.DISPATCHED:
+                    task.state = TaskState.PENDING
+        if goes_on:
+            self.keep_house(lambda ledger: ledger.set_state(JOB.name, JobState.RUNNING), twice)
 
     # -- the master ------------------------------------------------------------------------------
 
@@ -244,6 +254,13 @@ class InStep(RuleBasedStateMachine):
         claims = self.claims[index]
         answer = self.same(lambda ledger, side: ledger.renew(claims[side], lease_s), twice=twice)
         self.check_stale(answer, index)
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK)
+    def orders(self, pick: int) -> None:
+        index = self.claim_of(pick)
+        claims = self.claims[index]
+        self.check_stale(self.same(lambda at, side: at.orders(claims[side]), twice=False), index)
 
     @precondition(lambda self: self.claims)
     @rule(pick=PICK, marks=MARKS, ahead=st.sampled_from([1, 1, 1, 1, 1, 0, 2]), twice=TWICE)

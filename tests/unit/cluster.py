@@ -33,6 +33,7 @@ class Cluster:
         self.source = MemorySource()
         self.dest = MemoryDestination(clock=lambda: self.now)
         self.ledger = MemoryLedger(clock=lambda: self.now)
+        self.ledger.enlist("here", 50, 10**9)
         self.messages: list[str] = []
         self.sent: list[str] = []
         self.policy = POLICY

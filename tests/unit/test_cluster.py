@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from ossimport.dispatch import LOST_AFTER_S
 from ossimport.errors import Fatal, Permanent, Transient
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Snapshot
+from ossimport.ledger.memory import MemoryLedger
 from ossimport.model import JobState, Lane, Mark, ObjectInfo, Proof, TaskState
 from ossimport.sources.base import Payload
 from ossimport.sources.memory import MemoryScan
@@ -485,7 +487,7 @@ def test_a_retry_that_waits_for_room_does_not_keep_the_master_busy(
     assert cluster.work().job.state is JobState.FAILED
     monkeypatch.setattr("ossimport.driver.PENDING_CAP", 1)
     monkeypatch.setattr("ossimport.driver.REQUEUES_PER_STEP", 1)
-    monkeypatch.setattr("ossimport.dispatch.IN_FLIGHT_FLOOR", 0)
+    monkeypatch.setattr("ossimport.master.deal", lambda room, demands: Counter())
     cluster.ledger.request_retry(JOB.name)
     assert [cluster.master.step() for _ in range(8)][-3:] == [False] * 3
 
@@ -607,3 +609,52 @@ def test_what_workers_report_is_on_disk_before_it_is_dropped(
     before = [calls[i - 1] for i, call in enumerate(calls) if call == "acknowledge"]
     assert before
     assert set(before) == {"sync"}
+
+
+def test_a_paused_job_stays_paused_whoever_dies_and_goes_on_where_it_was(cluster: Cluster) -> None:
+    bodies = fill(cluster, 30)
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    cluster.ledger.set_priority(JOB.name, 8)
+    cluster.deliver()
+    cluster.ledger.pause(JOB.name)
+    assert cluster.work().job.state is JobState.PAUSED
+    copied = len(cluster.stored())
+    assert 0 < copied < 30
+    cluster.ledger = MemoryLedger(clock=lambda: cluster.now)
+    cluster.ledger.enlist("here", 50, 10**9)
+    cluster.master = cluster.new_master()
+    snapshot = cluster.work()
+    assert (snapshot.job.state, snapshot.job.priority) == (JobState.PAUSED, 8)
+    assert len(cluster.stored()) == copied
+    cluster.ledger.set_state(JOB.name, JobState.RUNNING, only_if=JobState.PAUSED)
+    assert cluster.work().job.state is JobState.SUCCEED
+    assert cluster.stored() == bodies
+    rebuilt = MemoryLedger()
+    rebuild(Journal(cluster.directory, JOB.name), rebuilt)
+    assert rebuilt.job(JOB.name).state is JobState.RUNNING
+
+
+def test_the_holder_of_a_task_hands_it_back_when_its_job_is_paused(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.run_task.ORDERS_S", 0.01)
+    fill(cluster, 10)
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    claim = cluster.claim(cluster.messages.pop())
+    assert claim is not None
+    put = cluster.dest.put
+
+    async def slow(key: str, body: Body, headers: Mapping[str, str]) -> Stored:
+        cluster.ledger.pause(JOB.name)
+        await asyncio.sleep(0.1)
+        return await put(key, body, headers)
+
+    cluster.dest.put = slow  # type: ignore[method-assign]
+    cluster.run(claim)
+    snapshot = cluster.snapshot()
+    assert snapshot.tasks[TaskState.PENDING] == 1
+    assert snapshot.counts.copied.objects == len(cluster.stored()) == 3  # those in flight

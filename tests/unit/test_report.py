@@ -141,6 +141,7 @@ def test_stat_for_programs_has_the_promised_shape() -> None:
                 "jobName": "local_test",
                 "state": "Running",
                 "reason": "",
+                "priority": 5,
                 "scanFinished": True,
                 "tasks": {"pending": 3, "dispatched": 0, "running": 1, "succeed": 4, "failed": 2},
                 "objects": {

@@ -1,13 +1,14 @@
 -- Sets a Failed or Abort job Running again and counts the retry for the master to carry out.
 -- KEYS  job, pending, dispatched, running
 -- Returns how many objects are failed or left. A job with nothing to redo (all listed, no task
--- open, none failed or left) stays as it is and returns 0, so does a Running job. While a retry
+-- open, none failed or left) stays as it is and returns 0, so does a Running or a Paused job. While a retry
 -- waits for the master, asking again changes nothing and returns the count.
 local job, pending, dispatched, running = unpack(KEYS)
 local state = redis.call('HGET', job, 'state')
 if not state then return refuse('NOJOB') end
 local redo = number_at(job, 'listed') - number_at(job, 'copied') - number_at(job, 'skipped')
   - number_at(job, 'vanished') - number_at(job, 'excluded')
+if state == 'Paused' then return 0 end
 if state == 'Running' then
   return number_at(job, 'retries') > number_at(job, 'retries_done') and redo or 0
 end

@@ -1,0 +1,90 @@
+"""Who gets the next free place, and how many there are."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ossimport.dispatch import MOST_SPARE, SPARE_MESSAGES, Demand, Window, deal
+from ossimport.ledger.memory import MemoryLedger
+
+
+def job(name: str, priority: int = 5, pending: int = 99, in_flight: int = 0) -> Demand:
+    return Demand(name, priority, pending, in_flight, ended=0)
+
+
+def test_jobs_of_one_priority_come_to_have_as_many_tasks_in_flight() -> None:
+    assert deal(6, [job("huge", in_flight=4), job("small")]) == {"huge": 1, "small": 5}
+
+
+def test_the_higher_priority_goes_first_and_leaves_what_it_does_not_need() -> None:
+    jobs = [job("low", 1), job("high", 9, pending=2, in_flight=50), job("usual", pending=1)]
+    assert deal(4, jobs) == {"high": 2, "usual": 1, "low": 1}
+
+
+def test_no_room_is_given_to_nobody() -> None:
+    assert deal(0, [job("a")]) == deal(-3, [job("a")]) == Counter()
+
+
+DEMANDS = st.lists(
+    st.builds(
+        Demand,
+        st.uuids().map(str),
+        st.integers(0, 9),
+        st.integers(0, 20),
+        st.integers(0, 20),
+        st.just(0),
+    ),
+    max_size=6,
+)
+
+
+@given(room=st.integers(-5, 60), demands=DEMANDS)
+def test_no_room_is_left_while_something_is_pending(room: int, demands: list[Demand]) -> None:
+    given_ = deal(room, demands)
+    assert given_.total() == max(0, min(room, sum(each.pending for each in demands)))
+    for one in demands:
+        assert given_[one.job] <= one.pending
+        for other in demands:
+            waits = given_[other.job] < other.pending
+            if waits and other.priority > one.priority:
+                assert not given_[one.job]
+            if waits and other.priority == one.priority and given_[one.job]:
+                had = one.in_flight + given_[one.job]
+                assert had <= other.in_flight + given_[other.job] + 1
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.ledger = MemoryLedger(clock=lambda: self.now)
+        self.window = Window(self.ledger, lambda: self.now)
+
+    def room(self, in_flight: int, ended: int = 0) -> int:
+        return self.window.room([Demand("j", 5, 99, in_flight, ended)])
+
+
+def test_the_window_grows_with_the_workers_and_shrinks_with_them() -> None:
+    scene = Scene()
+    assert scene.room(0) == SPARE_MESSAGES
+    scene.ledger.enlist("w1", 4, 60)
+    scene.now += 0.5
+    assert scene.room(0) == 4 + SPARE_MESSAGES
+    scene.ledger.enlist("w2", 8, 10)
+    scene.now += 0.5
+    assert scene.room(5) == 12 + SPARE_MESSAGES - 5
+    scene.now += 10
+    assert scene.room(0) == 4 + SPARE_MESSAGES
+
+
+def test_short_tasks_are_sent_ahead_of_their_need_and_long_ones_are_not() -> None:
+    scene = Scene()
+    scene.room(0, ended=1000)  # those of earlier do not count
+    assert scene.room(0, ended=1040) == 40
+    scene.now += 0.9
+    assert scene.room(0, ended=1050) == 50
+    scene.now += 0.9
+    assert scene.room(0, ended=1050) == 10
+    scene.now += 0.9
+    assert scene.room(0, ended=1050) == SPARE_MESSAGES
+    assert scene.room(0, ended=10**6) == MOST_SPARE
