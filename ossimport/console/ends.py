@@ -25,7 +25,10 @@ _CURES = {
 
 
 def preflight(system: SystemConfig, job: JobConfig) -> None:
-    """See that the source can be read and the bucket written. Raises PreflightError for both."""
+    """See that the source can be read, and the bucket written if the job writes; else read.
+
+    Raises PreflightError with what is wrong at both ends.
+    """
     wrong = _not_yet(job)
     at = "the URLs of the list" if job.source.type == "http" else "srcDomain"
     try:
@@ -34,7 +37,7 @@ def preflight(system: SystemConfig, job: JobConfig) -> None:
         wrong.append(f"The source ({job.source.type}) cannot be used: {_told(error, at)}")
     try:
         with sandbox_for(system, job.dest.host, job.dest.port):
-            asyncio.run(_check_dest(job.dest))
+            asyncio.run(_check_dest(job))
     except StorageError as error:
         told = _told(error, "destDomain")
         wrong.append(f"The destination (bucket {job.dest.bucket}) cannot be used: {told}")
@@ -45,11 +48,6 @@ def preflight(system: SystemConfig, job: JobConfig) -> None:
 def _not_yet(job: JobConfig) -> list[str]:
     """What the job asks for and this version does not do; to do something else would be worse."""
     wrong = []
-    if job.job_type == "audit":
-        wrong.append(
-            "jobType=audit is not in this version yet, and the job would copy instead.\n"
-            "    cure: jobType=import; it compares CRC64 of all that it copies"
-        )
     if job.incremental:
         wrong.append(
             "isIncremental=true is not in this version yet, and the job would end after one scan.\n"
@@ -75,9 +73,13 @@ def _check_source(system: SystemConfig, job: JobConfig) -> None:
         asyncio.run(source.close())
 
 
-async def _check_dest(config: DestConfig) -> None:
-    async with _opened(config) as dest:
-        await dest.check(config.prefix)
+async def _check_dest(job: JobConfig) -> None:
+    async with _opened(job.dest) as dest:
+        if job.writes:
+            await dest.check(job.dest.prefix)
+            return
+        for info in await dest.list(job.dest.prefix, "", 1):
+            await dest.stat(info.key)
 
 
 async def _abort(config: DestConfig, uploads: Sequence[Upload]) -> list[tuple[Upload, str]]:

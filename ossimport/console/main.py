@@ -27,6 +27,7 @@ VERBS = {
     "priority": ("ossimport.console.steering:priority", "say whose tasks go first"),
     "version": ("ossimport.console.version:version", "ossimport version"),
     "import": ("ossimport.console.one_click:import_", "submit, start, watch, retry and report"),
+    "audit": ("ossimport.console.audit:audit", "compare both ends, and say what does not match"),
     "worker": ("ossimport.console.worker:worker", "run a worker in the foreground"),
     "master": ("ossimport.console.master:master", "run a master in the foreground"),
     "monitor": ("ossimport.console.monitor:monitor", "run Flower in the foreground"),

@@ -95,7 +95,8 @@ class OneClick:
         while True:
             snapshot = watch(self._system, ledger, self._job.name, served_here=self._serves)
             if snapshot.job.state is JobState.SUCCEED:
-                click.echo("Import to oss completed.")
+                is_import = self._job.job_type == "import"
+                click.echo("Import to oss completed." if is_import else "Audit completed.")
                 return DONE
             if snapshot.job.state is JobState.PAUSED:
                 raise ServiceError(self._paused_text())

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import click
 from rich.console import Console
@@ -32,8 +32,8 @@ def watch(system: SystemConfig, ledger: ConsoleLedger, name: str, *, served_here
     Raises ServiceError when the service is gone that served it here, JobNotFound when somebody
     cleans the job.
     """
-    with _screen() if sys.stdout.isatty() else _lines() as show:
-        snapshot = _follow(system, ledger, name, show, served_here)
+    with screen() as show:
+        snapshot = follow(system, ledger, name, show, served_here=served_here)
     block = stat_text([snapshot])
     keep(system, "job_stat.log", block)
     journal = Journal(master_dir(system), name)
@@ -43,10 +43,10 @@ def watch(system: SystemConfig, ledger: ConsoleLedger, name: str, *, served_here
     return snapshot
 
 
-def _follow(
-    system: SystemConfig, ledger: ConsoleLedger, name: str, show: Show, served_here: bool
+def follow(
+    system: SystemConfig, ledger: ConsoleLedger, name: str, show: Show, *, served_here: bool
 ) -> Snapshot:
-    """Show every look at the job until it has ended."""
+    """Show every look at the job until it has ended. Raises as `watch` does."""
     kept_at = 0.0
     while True:
         snapshot = _look(ledger, name)
@@ -73,8 +73,13 @@ def _look(ledger: ConsoleLedger, name: str) -> Snapshot | None:
         return None
 
 
+def screen() -> AbstractContextManager[Show]:
+    """What shows a job: a live view on a terminal, else a line now and then."""
+    return _live() if sys.stdout.isatty() else _lines()
+
+
 @contextmanager
-def _screen() -> Iterator[Show]:
+def _live() -> Iterator[Show]:
     with Live(console=Console(), auto_refresh=False, transient=True) as view:
         yield lambda snapshot: view.update(live(snapshot), refresh=True)
 

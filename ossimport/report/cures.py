@@ -4,6 +4,7 @@ _KEYS = "set srcAccessKey/srcSecretKey or destAccessKey/destSecretKey right in t
 _NETWORK = "look at the network to that end; if it is merely full, lower workerTaskThreadNum"
 _SLOWER = "lower workerTaskThreadNum or workerMaxThroughput(KB/s), or ask for a higher limit"
 _REPORT = "look into logs/import.log for the traceback and report it as a fault of ossimport"
+_REPAIR = "bash console.sh audit FILE --repair copies it"
 _RENEW = "put a new token and its keys into destSecurityToken, destAccessKey, destSecretKey"
 
 _CURES = {
@@ -15,6 +16,7 @@ _CURES = {
     "ChecksumMismatch": "bytes were damaged on the way: check memory and network of the worker, "
     "then retry",
     "ConnectionFailed": _NETWORK,
+    "ContentDiffers": _REPAIR,
     "ConnectionRefused": "nothing listens there: check srcDomain, destDomain and their ports",
     "ConnectionReset": _NETWORK,
     "DnsFailure": "no such name: check srcDomain and destDomain, and the name servers of the host",
@@ -26,6 +28,8 @@ _CURES = {
     "EntityTooSmall": "set multipartUploadPartSize to 100k or more",
     "FileAlreadyExists": "the bucket forbids overwriting: see its retention policy",
     "FileImmutable": "a retention policy of the bucket protects the object",
+    "HeaderDiffers": _REPAIR,
+    "Extra": "nothing is removed; see whether the object was meant to be there",
     "HTTP404": "the server has no such object: mend the URL in the list, then retry",
     "IncorrectRegion": "set srcDomain to the endpoint of the bucket's own region",
     "InvalidAccessKeyId": _KEYS,
@@ -53,13 +57,16 @@ _CURES = {
     "ListUrl": "mend the line of the list that error.list names, then retry",
     "ListingLoops": "see whether a gateway, cache or proxy on the way changes listings; else "
     "report it to the service's support",
+    "Missing": _REPAIR,
     "NameTooLong": "move the file to a shorter path, then clean the job and submit it again",
     "NoSuchBucket": "check destBucket and srcBucket; create the bucket in the endpoint's region",
     "NoSuchUpload": "somebody aborted the multipart upload: see the bucket's lifecycle rules, then "
     "retry",
     "NotAtDestination": "somebody removes objects at the destination, or its listing lags: retry",
     "NotFound": "the object is gone from the source; put it back if it was wanted",
+    "OlderCopy": _REPAIR,
     "Outage": "see why the end refuses everything (network, quota, disk), then retry the job",
+    "NoChecksum": "audit with --deep, which reads both ends",
     "NothingFound": "check srcPrefix (it must end with /), srcBucket and importSince; then clean "
     "and submit again",
     "OddName": "rename the object at the source, or leave it out",
@@ -72,6 +79,7 @@ _CURES = {
     "workerTaskThreadNum",
     "RequestTimeout": _NETWORK,
     "SIZE_NOT_MATCH": "the object changed while it was read: retry when nobody writes to it",
+    "SizeDiffers": _REPAIR,
     "SecondLevelDomainForbidden": "set destDomain to the region's endpoint, without the bucket",
     "SecurityTokenExpired": _RENEW,
     "ServerError": "the service is in trouble: retry later; quote the request id to its support",

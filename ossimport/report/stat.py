@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ossimport.ledger.base import Snapshot
-from ossimport.model import JobState, Proof, Tally, TaskState
+from ossimport.model import JobState, Proof, TaskState
 from ossimport.naming import display
 from ossimport.report.numbers import (
     eta,
@@ -12,6 +12,7 @@ from ossimport.report.numbers import (
     human_time,
     outcomes,
 )
+from ossimport.report.words import terms
 
 NO_JOBS = "no jobs is running or finished."
 
@@ -60,7 +61,7 @@ def totals(snapshot: Snapshot) -> list[str]:
     """A table of objects and bytes by outcome, with speed and time below it."""
     job = snapshot.job
     rows = [(job.name, "objects", "bytes", "")]
-    for name, amount in _terms(snapshot).items():
+    for name, amount in {"listed": snapshot.counts.listed, **terms(snapshot)}.items():
         rows.append((name, f"{amount.objects:,}", f"{amount.bytes:,}", human_bytes(amount.bytes)))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
@@ -68,7 +69,8 @@ def totals(snapshot: Snapshot) -> list[str]:
         f"  {row[3]:>{widths[3]}}".rstrip()
         for row in rows
     ]
-    lines.append(f"proof: {proof_words(snapshot)}")
+    if job.job_type == "import" or snapshot.counts.copied.objects:
+        lines.append(f"proof: {proof_words(snapshot)}")
     if snapshot.unkept:
         where = f"master/jobs/{job.name}/*_tasks/*/audit.log"
         lines.append(f"metadata: {unkept_words(snapshot)}, see unkept= in {where}")
@@ -86,10 +88,6 @@ def totals(snapshot: Snapshot) -> list[str]:
     if job.reason:
         lines.append(f"reason: {display(job.reason)}")
     return lines
-
-
-def _terms(snapshot: Snapshot) -> dict[str, Tally]:
-    return {"listed": snapshot.counts.listed, **outcomes(snapshot.counts)}
 
 
 def proof_words(snapshot: Snapshot) -> str:
@@ -120,16 +118,18 @@ def stat_json(snapshots: Sequence[Snapshot]) -> dict[str, object]:
 
 def _job_json(snapshot: Snapshot) -> dict[str, object]:
     job = snapshot.job
-    terms, seconds = _terms(snapshot), eta(snapshot)
+    amounts = {"listed": snapshot.counts.listed, **outcomes(snapshot.counts)}
+    seconds = eta(snapshot)
     return {
         "jobName": job.name,
+        "jobType": job.job_type,
         "state": job.state.value,
         "reason": job.reason,
         "priority": job.priority,
         "scanFinished": job.scan_finished,
         "tasks": {state.value: snapshot.tasks.get(state, 0) for state in TaskState},
-        "objects": {name: amount.objects for name, amount in terms.items()},
-        "bytes": {name: amount.bytes for name, amount in terms.items()},
+        "objects": {name: amount.objects for name, amount in amounts.items()},
+        "bytes": {name: amount.bytes for name, amount in amounts.items()},
         "proof": {
             level.value: snapshot.proof.get(level, 0)
             for level in (Proof.SOURCE, Proof.CRC64, Proof.SIZE)

@@ -8,8 +8,9 @@ from ossimport.ledger.base import Snapshot
 from ossimport.model import JobState
 from ossimport.naming import display
 from ossimport.report.cures import cure_for
-from ossimport.report.numbers import human_bytes, human_time, outcomes
+from ossimport.report.numbers import human_bytes, human_time
 from ossimport.report.stat import proof_words, unkept_words
+from ossimport.report.words import terms
 
 _SLOWEST = 3
 
@@ -27,10 +28,10 @@ def summary_text(snapshot: Snapshot, highlights: Highlights, tree: Path) -> str:
         lines += _nothing_found()
     if counts.listed.objects and counts.listed.objects == counts.excluded.objects:
         lines.append("  NOTHING WAS TAKEN: the job's filters leave out every object")
-    terms = outcomes(counts)
-    objects = _equation(counts.listed.objects, {n: t.objects for n, t in terms.items()})
+    named = terms(snapshot)
+    objects = _equation(counts.listed.objects, {n: t.objects for n, t in named.items()})
     lines.append(f"  objects: {objects}")
-    sizes = _equation(counts.listed.bytes, {n: t.bytes for n, t in terms.items()})
+    sizes = _equation(counts.listed.bytes, {n: t.bytes for n, t in named.items()})
     lines.append(f"  bytes:   {sizes}")
     if counts.copied.objects:
         lines.append(f"  proof:   of {counts.copied.objects:,} copied: {proof_words(snapshot)}")
@@ -42,7 +43,7 @@ def summary_text(snapshot: Snapshot, highlights: Highlights, tree: Path) -> str:
             f"  {counts.vanished.objects:,} vanished: gone from the source between scan and copy"
         )
     lines += _slowest(highlights)
-    lines += _failures(highlights)
+    lines += _failures(snapshot, highlights)
     lines += _logs(snapshot, tree)
     lines.append(f"  next: {_next(snapshot)}")
     return "\n".join(lines)
@@ -52,14 +53,14 @@ def _nothing_found() -> list[str]:
     line = "!" * 72
     return [
         line,
-        "  NOTHING WAS FOUND: the source lists no object, so nothing was migrated.",
+        "  NOTHING WAS FOUND: the source lists no object, so nothing was done.",
         f"  cure: {cure_for('NothingFound')}",
         line,
     ]
 
 
-def _equation(listed: int, terms: Mapping[str, int]) -> str:
-    return f"{listed:,} listed = " + " + ".join(f"{n:,} {name}" for name, n in terms.items())
+def _equation(listed: int, named: Mapping[str, int]) -> str:
+    return f"{listed:,} listed = " + " + ".join(f"{n:,} {name}" for name, n in named.items())
 
 
 def _mean_speed(snapshot: Snapshot) -> str:
@@ -82,12 +83,13 @@ def _slowest(highlights: Highlights) -> list[str]:
     ]
 
 
-def _failures(highlights: Highlights) -> list[str]:
+def _failures(snapshot: Snapshot, highlights: Highlights) -> list[str]:
     if not highlights.failed_by_code:
         return []
-    lines = ["  failed objects:"]
+    word = "failed" if snapshot.job.job_type == "import" else "unmatched"
+    lines = [f"  {word} objects:"]
     if not highlights.complete:
-        lines = ["  failed objects (the first lists only; all are in the logs named below):"]
+        lines = [f"  {word} objects (the first lists only; all are in the logs named below):"]
     most_first = sorted(highlights.failed_by_code.items(), key=lambda item: -item[1].objects)
     for code, group in most_first:
         lines.append(f"    {group.objects:,} {code or 'without a code'}: {group.message}")

@@ -9,10 +9,18 @@ from rich.text import Text
 
 from ossimport.ledger.base import RunningTask, Snapshot
 from ossimport.naming import display
-from ossimport.report.numbers import done, human_bytes, human_eta, human_time, outcomes, percent
+from ossimport.report.numbers import done, human_bytes, human_eta, human_time, percent
+from ossimport.report.words import terms
 
 _SHOWN_TASKS = 8
-_COLOURS = {"copied": "green", "failed": "red", "vanished": "yellow"}
+_COLOURS = {
+    "copied": "green",
+    "match": "green",
+    "repaired": "green",
+    "failed": "red",
+    "unmatched": "red",
+    "vanished": "yellow",
+}
 
 
 def live(snapshot: Snapshot) -> RenderableType:
@@ -33,7 +41,7 @@ def live(snapshot: Snapshot) -> RenderableType:
         ),
         Text("  ").join(
             Text(f"{name} {amount.objects:,}", _COLOURS.get(name, "") if amount.objects else "dim")
-            for name, amount in outcomes(snapshot.counts).items()
+            for name, amount in terms(snapshot).items()
         ),
         _tasks(snapshot.running[:_SHOWN_TASKS]),
     ]

@@ -26,6 +26,7 @@ _LAST_SECOND = 253402300799  # of the year 9999, the last that has four digits
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _NO_DATE = "OSS authentication requires a valid Date."
 _EXPIRED = "Request has expired."
+_READING = frozenset({"GET", "HEAD"})
 
 
 class _ClaimV4(NamedTuple):
@@ -38,8 +39,11 @@ class _ClaimV4(NamedTuple):
     life: int | None  # seconds, for a URL
 
 
+READER = "-reader"  # behind the access key: with the same secret, a user who may only read
+
+
 class Gate:
-    """Lets in what is signed with the one pair of keys there is."""
+    """Lets in what is signed with the one secret there is, by the owner or by who may read."""
 
     def __init__(self, access_key: str, secret_key: str, region: str) -> None:
         self._access_key = access_key
@@ -49,7 +53,8 @@ class Gate:
     def admit(self, request: Request, now: float) -> bool:
         """Say whether the request is the owner's; False when it is anonymous.
 
-        Raises Refusal when it carries a signature that does not hold. `now` is seconds since 1970.
+        Raises Refusal when it carries a signature that does not hold, or when a reader writes.
+        `now` is seconds since 1970.
         """
         authorization = request.header("authorization")
         params = request.params
@@ -76,7 +81,7 @@ class Gate:
         moment = _http_time(date)
         if moment is None:
             raise Refusal("AccessDenied", _NO_DATE)
-        self._check_access_key(access_key)
+        self._check_access_key(access_key, request.method)
         _check_skew(moment, now)
         self._check_v1(request, date, access_key, signature)
 
@@ -90,7 +95,7 @@ class Gate:
             )
         if now > expires:
             raise Refusal("AccessDenied", _EXPIRED, details=_expiry(expires, now))
-        self._check_access_key(params["OSSAccessKeyId"])
+        self._check_access_key(params["OSSAccessKeyId"], request.method)
         self._check_v1(request, date, params["OSSAccessKeyId"], signature)
 
     def _check_v1(self, request: Request, date: str, access_key: str, signature: str) -> None:
@@ -104,7 +109,7 @@ class Gate:
             raise invalid_argument("Invalid Credential in Authorization header.", "Credential")
         access_key, day, region, product, _ = scope
         moment = _moment_v4(claim.moment)
-        self._check_access_key(access_key)
+        self._check_access_key(access_key, request.method)
         if region != self._region:
             raise _wrong_scope("region", "0002-00000226", f"{region}, not {self._region}")
         if product != "oss":
@@ -129,9 +134,11 @@ class Gate:
         expected = hmac.digest(key, text, "sha256").hex()
         _compare(expected, claim.signature, access_key, text, canonical)
 
-    def _check_access_key(self, access_key: str) -> None:
-        if access_key != self._access_key:
+    def _check_access_key(self, access_key: str, method: str) -> None:
+        if access_key.removesuffix(READER) != self._access_key:
             raise Refusal("InvalidAccessKeyId", details={"OSSAccessKeyId": access_key})
+        if access_key != self._access_key and method not in _READING:
+            raise Refusal("AccessDenied", "You have no right to access this object.")
 
 
 def string_to_sign_v1(request: Request, date: str) -> bytes:

@@ -20,7 +20,12 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
     show_default=True,
     help="Where to keep the objects.",
 )
-@click.option("--access-key", required=True, envvar="OSSIMPORT_SANDBOX_ACCESS_KEY")
+@click.option(
+    "--access-key",
+    required=True,
+    envvar="OSSIMPORT_SANDBOX_ACCESS_KEY",
+    help="The owner's; with -reader behind it, and the same secret, a user may only read.",
+)
 @click.option(
     "--secret-key",
     required=True,

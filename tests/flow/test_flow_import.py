@@ -226,7 +226,7 @@ def test_the_readme_command_works_from_another_directory(tmp_path: Path) -> None
     assert "ossimport" in done.stdout
 
 
-@pytest.mark.parametrize(("key", "value"), [("jobType", "audit"), ("isIncremental", "true")])
+@pytest.mark.parametrize(("key", "value"), [("isIncremental", "true")])
 def test_what_is_not_there_yet_is_refused_before_anything_is_copied(
     home: Path, key: str, value: str
 ) -> None:
