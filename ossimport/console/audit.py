@@ -186,7 +186,7 @@ class Audit:
             job_type = known.job_type if known else job.job_type
         else:
             job_type = previous.job.job_type
-            goes_on = previous.job.state is JobState.RUNNING
+            goes_on = previous.job.state in {JobState.RUNNING, JobState.PAUSED}
             if goes_on and previous.job.fingerprint == job.fingerprint:
                 return previous
         if job_type == "import":

@@ -28,21 +28,10 @@ class AuditReport:
         """MISMATCH if any object is known not to match; INCOMPLETE if not all were compared."""
         if any(self.found[result] for result in ("missing", "differ", "extra")):
             return MISMATCH
-        ended = self.audited.job.state in {JobState.SUCCEED, JobState.FAILED}
-        if not ended or self.audited.counts.left.objects or self.found["not audited"]:
+        nothing = not self.audited.counts.listed.objects
+        if nothing or not _is_whole(self.audited) or self.found["not audited"]:
             return INCOMPLETE
-        if self.extra is not None and (self._is_stopped(self.extra) or self._unseen(self.extra)):
-            return INCOMPLETE
-        return MATCH
-
-    @staticmethod
-    def _is_stopped(snapshot: Snapshot) -> bool:
-        nothing_there = snapshot.job.scan_finished and not snapshot.counts.listed.objects
-        return snapshot.job.state is JobState.ABORT and not nothing_there
-
-    @staticmethod
-    def _unseen(snapshot: Snapshot) -> int:
-        return snapshot.counts.left.objects
+        return MATCH if self.extra is None or _is_whole(self.extra) else INCOMPLETE
 
     def text(self) -> str:
         """The verdict, the sums, and what to do next."""
@@ -80,6 +69,9 @@ class AuditReport:
         }
 
     def _next(self) -> str:
+        for snapshot in (self.audited, self.extra):
+            if snapshot is not None and snapshot.job.state is JobState.PAUSED:
+                return f"bash console.sh resume {snapshot.job.name}, then the same command again"
         if self.verdict == INCOMPLETE:
             return "mend what kept objects from being compared, then audit again"
         if self.found["missing"] or self.found["differ"]:
@@ -106,3 +98,9 @@ class AuditReport:
             "objects": objects,
             "report": str(self.path) if self.found else None,
         }
+
+
+def _is_whole(snapshot: Snapshot) -> bool:
+    """All that there is was listed and looked at, if it was nothing."""
+    running = snapshot.job.state in {JobState.RUNNING, JobState.PAUSED}
+    return snapshot.job.scan_finished and not running and not snapshot.counts.left.objects

@@ -139,6 +139,7 @@ def test_stat_for_programs_has_the_promised_shape() -> None:
         "jobs": [
             {
                 "jobName": "local_test",
+                "jobType": "import",
                 "state": "Running",
                 "reason": "",
                 "priority": 5,
