@@ -132,7 +132,7 @@ class RedisServer:
             yield f"requirepass {self.password}"
         if not self._sentinel:
             yield "appendonly yes\nappendfsync everysec\nsave ''\nmaxmemory-policy noeviction"
-            yield f"masterauth {self.password}"
+            yield f"masterauth {self.password}\nrepl-diskless-sync-delay 0"
         yield from self._lines
 
 
@@ -200,6 +200,7 @@ def sentinels(*lines: str) -> Iterator[Trio]:
             stack.callback(server.stop)
             server.start()
         _wait_until_all_are_known(watchers)
+        _wait_until_it_follows(replica)
         yield Trio([primary, replica], watchers)
 
 
@@ -214,3 +215,12 @@ def _wait_until_all_are_known(watchers: Sequence[RedisServer]) -> None:
                 time.sleep(0.05)
             else:
                 raise RuntimeError("the sentinels do not find each other")
+
+
+def _wait_until_it_follows(replica: RedisServer) -> None:
+    deadline = time.monotonic() + START_S
+    with replica.client() as client:
+        while client.info("replication")["master_link_status"] != "up":
+            if time.monotonic() > deadline:
+                raise RuntimeError("the replica does not follow its primary")
+            time.sleep(0.02)
