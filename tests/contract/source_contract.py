@@ -7,11 +7,19 @@ class TestMySource(SourceContract):
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import pytest
 
+from ossimport.audit.auditor import Auditor
+from ossimport.audit.compare import Mode
+from ossimport.audit.extra import ExtraAuditor
+from ossimport.budget import Budget
+from ossimport.copying import CopyPolicy, Engine
+from ossimport.dest.memory import MemoryDestination
+from ossimport.engine import CopyEngine
 from ossimport.errors import Fatal, Permanent
-from ossimport.model import Lane, ObjectInfo, Scanned, Verdict
+from ossimport.model import Lane, ObjectInfo, Outcome, Scanned, Upload, Verdict
 from ossimport.sources.base import Listable, Source
 
 # Without both `a` and `a/b`: a file system cannot hold them.
@@ -224,6 +232,43 @@ class SourceContract:
             source.check()
         with pytest.raises(Fatal, match="Cure: "):
             list(source.scan(Lane()))
+
+    async def test_an_audit_finds_what_became_of_its_copies(self, full: World) -> None:
+        source, dest = full.open(), MemoryDestination()
+        infos = {entry.info.key: entry.info for entry in source.scan(Lane())}
+        policy = CopyPolicy("to/", multipart_threshold=100, part_size=40)
+        engine = CopyEngine(source, dest, policy, Budget(1000), jitter=lambda: 0.0)
+
+        async def save(upload: Upload | None) -> None: ...
+
+        async def told(auditor: Engine, infos: Iterable[ObjectInfo]) -> dict[str, str]:
+            listed = await auditor.look_ahead(list(infos), begun_before=False)
+            results = [await auditor.copy(info, save=save, listed=listed) for info in infos]
+            codes = {i.key: r.code for i, r in zip(infos, results, strict=True)}
+            return {key: code for key, code in codes.items() if code}
+
+        for info in infos.values():
+            assert (await engine.copy(info, save=save)).outcome is Outcome.COPIED
+        for mode in (Mode.SIMPLE, Mode.GENERAL, Mode.DETAILED):
+            assert await told(Auditor(engine, mode), infos.values()) == {}
+
+        small, large = "a/b", "b/emoji-\U0001f600"  # sent whole, and in parts
+        assert len(body_of(small)) <= policy.multipart_threshold < len(body_of(large))
+        for key in (small, large):
+            held = dest.objects[f"to/{key}"]
+            await dest.put(f"to/{key}", b"?" + held.body[1:], held.headers)
+        held = dest.objects["to/z"]
+        await dest.put("to/z", held.body, {**held.headers, "content-type": "text/other"})
+        del dest.objects["to/A"]
+        codes = {"A": "Missing", "z": "HeaderDiffers"}
+        assert await told(Auditor(engine, Mode.GENERAL), infos.values()) == codes
+        codes |= dict.fromkeys((small, large), "ContentDiffers")
+        assert await told(Auditor(engine, Mode.DETAILED), infos.values()) == codes
+
+        odd = [ObjectInfo(key, 1) for key in ("a/", "c/deep", "nothing", "zz")]
+        extra = await told(ExtraAuditor(engine), [*infos.values(), *odd])
+        assert extra == dict.fromkeys((info.key for info in odd), "Extra")
+        await source.close()
 
     async def refused(
         self, source: Source, info: ObjectInfo, offset: int, length: int, *, code: str
