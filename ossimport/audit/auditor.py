@@ -97,7 +97,7 @@ class Auditor:
         """Copy what does not match; the result still tells what was wrong."""
         result = await self._engine.copy(it.info, upload=upload, save=it.save, begun_before=True)
         if result.outcome is Outcome.COPIED:
-            return result._replace(code=found.code, message=f"repaired: {found.message}")
+            return result._replace(code=found.code, message=f"before: {found.message}")
         if result.outcome is Outcome.FAILED:
             message = f"{found.message}; not repaired, {result.code}: {result.message}"
             return result._replace(code=found.code, message=message)
@@ -161,7 +161,10 @@ class Auditor:
         found = [each for each in differences if each is not None]
         if not found:
             return proof
-        return Difference(found[0].code, "; ".join(each.message for each in found))
+        said = [each.message for each in found]
+        if self._mode in {Mode.DETAILED, Mode.DEEP} and found[0].code is not Code.CONTENT:
+            said.append("the bytes are the same")
+        return Difference(found[0].code, "; ".join(said))
 
 
 _check: type[Engine] = Auditor

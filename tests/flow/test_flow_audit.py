@@ -102,7 +102,7 @@ def test_each_kind_of_mismatch_is_found_named_and_repaired(copied: Migration) ->
     assert (detailed["objects"]["missing"], detailed["objects"]["differ"]) == (1, 5)
 
     shown = copied.verb("audit", str(copied.conf / "audit.cfg"), "--repair", code=0)
-    assert re.search(r"^repaired: missing \(Missing: repaired: ", shown, re.MULTILINE)
+    assert re.search(r"^repaired: missing \(Missing: before: ", shown, re.MULTILINE)
     assert f"= {len(sent) - 6:,} match + 6 repaired + 0 missing" in shown
     again = audit(copied, "--extra", mode="detailed", code=2)
     assert findings(again) == {"extra/object": "extra Extra"}, "extra objects are never removed"

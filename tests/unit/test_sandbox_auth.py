@@ -32,11 +32,18 @@ HEADERS = st.dictionaries(
 
 
 def signed(
-    version: str, key: str, params: dict[str, str], headers: dict[str, str], patch: Any
+    version: str,
+    key: str,
+    params: dict[str, str],
+    headers: dict[str, str],
+    patch: Any,
+    *,
+    method: str = "PUT",
+    access_key: str = "key",
 ) -> Request:
     """A request as the server reads it, signed by oss2 in the header at NOW."""
     made = oss2.http.Request(
-        "PUT",
+        method,
         f"http://127.0.0.1/bucket/{oss2.compat.urlquote(key, '')}",
         b"",
         dict(params),
@@ -45,18 +52,18 @@ def signed(
         product="oss",
     )
     stop_clock(patch)
-    oss2.make_auth("key", "secret", version)._sign_request(made, "bucket", key)
+    oss2.make_auth(access_key, "secret", version)._sign_request(made, "bucket", key)
     query = "&".join(
         f"{oss2.compat.urlquote(name, '')}={oss2.compat.urlquote(value, '')}"
         for name, value in made.params.items()
     )
-    return received(f"{urlsplit(made.url).path}?{query}", made.headers)
+    return received(f"{urlsplit(made.url).path}?{query}", made.headers, method)
 
 
-def received(target: str, headers: Any) -> Request:
+def received(target: str, headers: Any, method: str = "PUT") -> Request:
     wire = HTTPHeaders({name: value for name, value in headers.items() if value is not None})
     wire["Host"] = "127.0.0.1"
-    return read_request(RequestStartLine("PUT", target, "HTTP/1.1"), wire)
+    return read_request(RequestStartLine(method, target, "HTTP/1.1"), wire)
 
 
 def stop_clock(patch: Any) -> None:
@@ -78,6 +85,25 @@ def test_whatever_oss2_signs_is_accepted(
     with pytest.MonkeyPatch.context() as patch:
         request = signed(version, key, params, headers, patch)
     assert GATE.admit(request, NOW)
+
+
+@pytest.mark.parametrize("version", ["v1", "v4"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "DELETE"])
+def test_a_reader_may_read_and_nothing_else(
+    version: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = signed(version, "a", {}, {}, monkeypatch, method=method, access_key="key-reader")
+    if method in {"GET", "HEAD"}:
+        assert GATE.admit(asked, NOW)
+    else:
+        with pytest.raises(Refusal, match="AccessDenied"):
+            GATE.admit(asked, NOW)
+
+
+def test_a_reader_of_another_owner_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = signed("v4", "a", {}, {}, monkeypatch, method="GET", access_key="yek-reader")
+    with pytest.raises(Refusal, match="InvalidAccessKeyId"):
+        GATE.admit(asked, NOW)
 
 
 def other_key(request: Request) -> dict[str, Any]:
