@@ -21,7 +21,7 @@ from ossimport.fidelity.arriving import (
     Arriving,
     Keep,
     arriving,
-    tag_count,
+    has_tags,
 )
 from ossimport.fidelity.tags import tagging
 from ossimport.listed import NOTHING_LISTED, Listed, list_range
@@ -165,6 +165,11 @@ async def list_dest(ends: Ends, prefix: str, objects: Sequence[ObjectInfo]) -> L
     return await list_range(partial(ends.dest.list, prefix), keys, ask=ends.ask_dest)
 
 
+def possible(keep: Keep, source: Source) -> Keep:
+    """What can be kept of what is wished; the rest is named as lost."""
+    return keep if isinstance(source, Tagged) else keep._replace(tags=False)
+
+
 def arriving_with(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> Arriving:
     """What the object is stored with, but for its tags."""
     keep = policy.keep
@@ -198,7 +203,7 @@ async def arriving_with_tags(
     """What the object is stored with. A strict job's object that loses something fails."""
     headers, unkept = found = arriving_with(policy, it.info, payload)
     keep = policy.keep
-    if keep.tags and tag_count(payload.headers):
+    if keep.tags and has_tags(payload.headers):
         source = ends.source
         assert isinstance(source, Tagged)  # noqa: S101  # or `keep` would not have them
         text, lost = tagging(await ends.ask_source(lambda: source.tags(it.info), it))

@@ -21,6 +21,7 @@ from ossimport.copying import (
     hash_body,
     list_dest,
     md5_of,
+    possible,
     proof_of,
     seconds_text,
     verify,
@@ -34,7 +35,7 @@ from ossimport.model import CopyResult, ObjectInfo, Outcome, Upload
 from ossimport.parts import PartsCopy
 from ossimport.patience import End, Patience
 from ossimport.server_copy import ServerCopy
-from ossimport.sources.base import Origins, Payload, Source, Tagged
+from ossimport.sources.base import Origins, Payload, Source
 
 
 class CopyEngine:
@@ -52,8 +53,7 @@ class CopyEngine:
         origins: Origins | None = None,
     ) -> None:
         """`origins`: the source, if the destination's service may copy from it by itself."""
-        if not isinstance(source, Tagged):  # then they are named as lost
-            policy = policy._replace(keep=policy.keep._replace(tags=False))
+        policy = policy._replace(keep=possible(policy.keep, source))
         self.policy = policy
         self.ends = Ends(
             source,

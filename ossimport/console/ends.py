@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from ossimport.config import DestConfig, JobConfig, SystemConfig
+from ossimport.console.losses import tell_losses
 from ossimport.dest.base import Destination
 from ossimport.errors import PreflightError, StorageError
 from ossimport.model import Upload
@@ -43,6 +44,8 @@ def preflight(system: SystemConfig, job: JobConfig) -> None:
         wrong.append(f"The destination (bucket {job.dest.bucket}) cannot be used: {told}")
     if wrong:
         raise PreflightError("\n".join(wrong))
+    if job.writes:
+        tell_losses(system, job)
 
 
 def _not_yet(job: JobConfig) -> list[str]:

@@ -1,6 +1,7 @@
 """submit, stat, retry and clean."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -9,7 +10,8 @@ from ossimport import report
 from ossimport.config import JobConfig, SystemConfig, load_job
 from ossimport.console import actions
 from ossimport.console.ends import preflight
-from ossimport.console.options import default_file, sys_hint, with_system
+from ossimport.console.losses import tell_losses
+from ossimport.console.options import default_file, sys_hint, with_strict, with_system
 from ossimport.console.outcome import explain
 from ossimport.errors import JobError, JobExists, OssImportError
 from ossimport.ledger.base import Ledger, Snapshot
@@ -21,19 +23,25 @@ from ossimport.service import borrow, control
 @click.argument("cfg", required=False, type=click.Path(path_type=Path))
 @click.option("--dry-run", "dry", is_flag=True, help="Only scan, and say what would happen.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: for programs.")
+@with_strict
 @with_system
-def submit(system: SystemConfig, cfg: Path | None, *, dry: bool, as_json: bool) -> int | None:
+def submit(
+    system: SystemConfig, cfg: Path | None, *, dry: bool, as_json: bool, strict: bool
+) -> int | None:
     """Check a job file and both ends it names, and add the job. Default: conf/local_job.cfg."""
     path = (cfg or default_file("local_job.cfg")).absolute()
     if dry:
         # It brings rich, which takes long to import.
         from ossimport.console.dry_run import dry_run  # noqa: PLC0415
 
-        return dry_run(system, load_job_file(path, system), as_json=as_json)
+        job = load_job_file(path, system, strict=strict)
+        if strict:
+            tell_losses(system, job)
+        return dry_run(system, job, as_json=as_json)
     if as_json:
         raise click.UsageError("--json goes with --dry-run")
     try:
-        job = load_job_file(path, system)
+        job = load_job_file(path, system, strict=strict)
         for warning in control.examine_redis(system):
             click.echo(f"Warning: {warning}", err=True)
         with borrow.ledger(system) as ledger:
@@ -48,12 +56,12 @@ def submit(system: SystemConfig, cfg: Path | None, *, dry: bool, as_json: bool) 
     return None
 
 
-def load_job_file(path: Path, system: SystemConfig) -> JobConfig:
+def load_job_file(path: Path, system: SystemConfig, *, strict: bool = False) -> JobConfig:
     """Load a job file and show its warnings. Raises ConfigError."""
     job = load_job(path, system)
     for warning in job.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    return job
+    return replace(job, strict=strict)
 
 
 def announce(system: SystemConfig, path: Path, job: JobConfig) -> None:

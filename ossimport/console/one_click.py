@@ -14,7 +14,7 @@ from ossimport.console import actions
 from ossimport.console.ask import Manner, ask
 from ossimport.console.ends import preflight
 from ossimport.console.jobs import announce, clean_with_words, load_job_file, retry_text
-from ossimport.console.options import default_file, sys_hint, with_system
+from ossimport.console.options import default_file, sys_hint, with_strict, with_system
 from ossimport.console.outcome import DECLINED, DONE, FAILED_TASKS, INTERRUPTED, STOPPED
 from ossimport.console.services import start_service
 from ossimport.console.watch import watch
@@ -33,6 +33,7 @@ RESTORED_S = 15.0  # a master restores the jobs that Redis has lost as soon as i
 @click.option("--yes", is_flag=True, help="Ask nothing; do what finishes the migration.")
 @click.option("--no-input", is_flag=True, help="Ask nothing; clean and retry nothing.")
 @click.option("--no-start", is_flag=True, help="Start nothing: a master and workers run elsewhere.")
+@with_strict
 @with_system
 def import_(
     system: SystemConfig,
@@ -42,6 +43,7 @@ def import_(
     yes: bool,
     no_input: bool,
     no_start: bool,
+    strict: bool,
 ) -> int:
     """Submit a job, start the service, watch until all is copied, and report."""
     if yes and no_input:
@@ -52,7 +54,8 @@ def import_(
         raise click.UsageError("name one job file")
     path = (cfg or job_file or default_file("local_job.cfg")).absolute()
     manner = Manner.YES if yes else Manner.NO_INPUT if no_input else Manner.ASK
-    return OneClick(system, load_job_file(path, system), path, manner, start=not no_start).run()
+    job = load_job_file(path, system, strict=strict)
+    return OneClick(system, job, path, manner, start=not no_start).run()
 
 
 class OneClick:

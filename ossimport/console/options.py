@@ -31,6 +31,12 @@ def load_sys(ctx: click.Context, parameter: click.Parameter, value: Path | None)
     return system
 
 
+def with_strict(command: Command) -> Command:
+    """Give the command `--strict`."""
+    text = "Refuse what would lose metadata: the job if its first objects would, else each object."
+    return click.option("--strict", is_flag=True, help=text)(command)
+
+
 def with_system(command: Command) -> Command:
     """Give the command `--sys FILE`; it gets the loaded settings as `system`."""
     return click.option(

@@ -95,25 +95,23 @@ def arriving(keep: Keep, prefix: str, headers: Mapping[str, str]) -> Arriving:
             room -= size
         else:
             unkept.append(name)
-    if names.storage_class:
-        _class(keep, names.storage_class, headers, kept, unkept)
+    if names.classes:
+        known = [CLASSES[n].get(headers[n]) if n in headers else STANDARD for n in names.classes]
+        arrives = STANDARD
+        if keep.storage_class and known[0]:
+            kept[STORAGE_CLASS] = arrives = known[0]
+        unkept += [n for n, each in zip(names.classes, known, strict=True) if each != arrives]
     return Arriving(kept, tuple(unkept))
 
 
-def _class(
-    keep: Keep, name: str, headers: Mapping[str, str], kept: dict[str, str], unkept: list[str]
-) -> None:
-    """What becomes of the storage class that the header `name` tells, or tells by its absence."""
-    known = CLASSES[name].get(headers[name]) if name in headers else STANDARD
-    if keep.storage_class and known:
-        kept[STORAGE_CLASS] = known
-    elif known != STANDARD:
-        unkept.append(name)
+def is_tag_count(name: str) -> bool:
+    """The header of this name says how many tags an object has."""
+    return _TAG_COUNT.fullmatch(name) is not None
 
 
-def tag_count(headers: Mapping[str, str]) -> str:
-    """The name of the header that says that the object has tags; empty if none does."""
-    return next((n for n, v in headers.items() if _TAG_COUNT.fullmatch(n) and v != "0"), "")
+def has_tags(headers: Mapping[str, str]) -> bool:
+    """One of the headers says that the object has tags."""
+    return any(value != "0" and is_tag_count(name) for name, value in headers.items())
 
 
 class _Names(NamedTuple):
@@ -123,7 +121,7 @@ class _Names(NamedTuple):
     user: tuple[tuple[str, str], ...]  # the same, of user metadata
     nameless: tuple[str, ...]  # what has no name at OSS, or one that is taken
     said: tuple[str, ...]  # of what OSS does not get, if the object has it
-    storage_class: str  # the header whose value decides; empty if none does
+    classes: tuple[str, ...]  # what tells the storage class; the first decides
 
 
 @lru_cache(maxsize=256)  # objects by the million, sets of names by the dozen
@@ -157,7 +155,7 @@ def _sorted_out(keep: Keep, prefix: str, names: tuple[str, ...]) -> _Names:
         tuple(each for each in sorted(taken.items()) if each[0].startswith(META)),
         tuple(nameless),
         tuple(name for name in names if _is_lost(keep, prefix, name)),
-        "" if STORAGE_CLASS in fixed else _class_header(prefix, names),
+        () if STORAGE_CLASS in fixed else _class_headers(prefix, names),
     )
 
 
@@ -182,5 +180,8 @@ def _is_lost(keep: Keep, prefix: str, name: str) -> bool:
     return _LOST.fullmatch(name) is not None
 
 
-def _class_header(prefix: str, names: tuple[str, ...]) -> str:
-    return next((name for name in names if name in CLASSES), SILENT_OF_STANDARD.get(prefix, ""))
+def _class_headers(prefix: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The store's own header first; one that keeps silent tells by that."""
+    own = SILENT_OF_STANDARD.get(prefix, "")
+    others = sorted(name for name in names if name in CLASSES and name != own)
+    return (own, *others) if own else tuple(others)

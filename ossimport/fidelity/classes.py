@@ -55,3 +55,16 @@ CLASSES: Mapping[str, Mapping[str, str]] = {
 SILENT_OF_STANDARD = {
     f"x-{store}-meta-": f"x-{store}-storage-class" for store in ("amz", "bce", "cos", "kss")
 }
+
+
+def markdown() -> str:
+    """The table, for docs/fidelity.md."""
+    heads = ["destStorageClass=source", *(f"`{header}`" for header in CLASSES)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for at_oss in OSS_CLASSES:
+        names = (
+            ", ".join(name for name, known in classes.items() if known == at_oss)
+            for classes in CLASSES.values()
+        )
+        lines.append(f"| {at_oss} | {' | '.join(names)} |")
+    return "\n".join(lines)

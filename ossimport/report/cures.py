@@ -62,6 +62,8 @@ _CURES = {
     "NoSuchBucket": "check destBucket and srcBucket; create the bucket in the endpoint's region",
     "NoSuchUpload": "somebody aborted the multipart upload: see the bucket's lifecycle rules, then "
     "retry",
+    "NotAllKept": "the message names what would be lost: see docs/fidelity.md for keys that keep "
+    "it, then clean the job and submit it again, or without --strict",
     "NotAtDestination": "somebody removes objects at the destination, or its listing lags: retry",
     "NotFound": "the object is gone from the source; put it back if it was wanted",
     "OlderCopy": _REPAIR,

@@ -91,6 +91,14 @@ class Listable(Protocol):
 
 
 @runtime_checkable
+class Untold(Protocol):
+    """What a source promises besides if it can see what no `read` tells and OSS does not get."""
+
+    async def untold(self, most: int) -> dict[str, int]:
+        """What that is, in words, and how often it is among about `most` entries. May be empty."""
+
+
+@runtime_checkable
 class Origins(Protocol):
     """What a source promises besides if OSS holds its objects and may copy them by itself."""
 

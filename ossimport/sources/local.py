@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, TypeVar
@@ -21,6 +22,7 @@ from ossimport.errors import Fatal, Permanent, StorageError
 from ossimport.model import Lane, ObjectInfo
 from ossimport.naming import display
 from ossimport.sources.base import Payload, Scan, Source
+from ossimport.sources.local_beside import count_beside
 from ossimport.sources.local_errors import translate
 from ossimport.sources.local_scan import LocalScan, mtime_ns, root_error
 
@@ -95,6 +97,11 @@ class LocalSource:
         if length <= SMALL and time.perf_counter() >= self._try_again:
             return Payload(self._read_timed(info, offset, length))
         return Payload(await self._in_thread(lambda: self._read(info, offset, length)))
+
+    async def untold(self, most: int) -> dict[str, int]:
+        """See `base.Untold`."""
+        count = partial(count_beside, self._root, most, allow_symlinks=self._allow_symlinks)
+        return await self._in_thread(count)
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from ossimport.config.places import endpoint
 from ossimport.errors import Permanent, StorageError
-from ossimport.listing import Page
+from ossimport.listing import MAX_PAGE, Page
 from ossimport.model import ObjectInfo, Origin
 from ossimport.oss.bucket import Access, OssBucket
 from ossimport.oss.refusals import SOURCE
+from ossimport.oss.signing import encode_query
 from ossimport.sources.base import Checksum, Origins, Source, Tagged
 from ossimport.sources.lanes.key_range import PAGE
 from ossimport.sources.over_http import http_read
@@ -56,6 +57,10 @@ class OssSource(BucketSource["_Oss"]):
         """See `base.Tagged`. OSS: GetObjectTagging."""
         return await read_tags(self._objects, info)
 
+    async def untold(self, most: int) -> dict[str, int]:
+        """See `base.Untold`. OSS: ListObjectVersions, if the keys may."""
+        return await self._objects.old_versions(most)
+
     async def origin(self, info: ObjectInfo) -> Origin | None:
         """See `base.Origins`. OSS: HeadObject."""
         if not info.etag:
@@ -88,6 +93,13 @@ class _Oss:
         return await self._bucket.send(
             method, op, self._prefix + key, headers=headers, max_body=max_body
         )
+
+    async def old_versions(self, most: int) -> dict[str, int]:
+        """How many there are among the first versions; empty if that is none or not told."""
+        query = encode_query({"versions": "", "prefix": self._prefix, "max-keys": str(most)})
+        response = await self._bucket.send("GET", "versions", "", query=query, max_body=MAX_PAGE)
+        number = response.body.count(b"<IsLatest>false</IsLatest>")
+        return {"old versions": number} if number else {}
 
     async def ask_tags(self, key: str) -> Response:
         path = self._prefix + key

@@ -72,6 +72,10 @@ class S3Source(BucketSource["_S3"]):
         """See `base.Tagged`. S3: GetObjectTagging."""
         return await read_tags(self._objects, info)
 
+    async def untold(self, most: int) -> dict[str, int]:
+        """See `base.Untold`. S3: ListObjectVersions, if the keys may."""
+        return await self._objects.old_versions(most)
+
 
 _check: tuple[type[Source], type[Tagged]] = (S3Source, S3Source)
 
@@ -161,6 +165,13 @@ class _S3:
         if self._site is not site:  # that is why
             return await self._send(method, path, "", headers, max_body)
         return told if told.status == response.status else response
+
+    async def old_versions(self, most: int) -> dict[str, int]:
+        """How many there are among the first versions; empty if that is none or not told."""
+        query = encode_query({"versions": "", "prefix": self._prefix, "max-keys": str(most)})
+        response = await self._send("GET", "", query, NO_HEADERS, MAX_PAGE)
+        number = response.body.count(b"<IsLatest>false</IsLatest>")
+        return {"old versions": number} if number else {}
 
     async def ask_tags(self, key: str) -> Response:
         return await self._send("GET", self._prefix + key, "tagging=", NO_HEADERS, MAX_TAGS)
