@@ -14,12 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-Pace = Callable[[int], float]
-"""Given the bytes about to be sent, the seconds to wait first."""
-
 _BURST_SECONDS = 0.05  # 2.5 % of a window of two seconds
 _SMALLEST_SLICE = 1 << 10
-_LARGEST_SLICE = 256 << 10
+LARGEST_SLICE = 256 << 10
 
 
 class Cell(Protocol):
@@ -52,7 +49,7 @@ class Throttle:
         """
         if not rate > 0 or burst < 0:
             raise ValueError(f"a throttle needs rate > 0 and burst >= 0, not {rate} and {burst}")
-        self._rate = rate
+        self.rate = rate
         self._ahead = burst / rate
         self._cell = cell
         self._clock = clock
@@ -63,7 +60,7 @@ class Throttle:
         What is reserved counts as sent, even if the caller gives up while it waits.
         """
         now = self._clock()
-        earned = self._cell.advance(now, amount / self._rate)
+        earned = self._cell.advance(now, amount / self.rate)
         return max(0.0, earned - now - self._ahead)
 
 
@@ -77,7 +74,7 @@ def bandwidth(rate: float, cell: Cell) -> Throttle:
 
 def slice_size(rate: float) -> int:
     """How many bytes to send at once at `rate` bytes per second, between 1 and 256 KiB."""
-    return int(min(max(rate * _BURST_SECONDS, _SMALLEST_SLICE), _LARGEST_SLICE))
+    return int(min(max(rate * _BURST_SECONDS, _SMALLEST_SLICE), LARGEST_SLICE))
 
 
 class LocalCell:

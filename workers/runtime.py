@@ -28,12 +28,13 @@ from ossimport.errors import ConfigError, Fatal, JobNotFound, LedgerError, Stale
 from ossimport.fidelity.arriving import keep_of
 from ossimport.ledger.base import Claim, Held, Job, WorkerLedger
 from ossimport.ledger.redis import open_ledger
+from ossimport.limiter import Limiter
 from ossimport.model import TaskState
 from ossimport.seal import Sealer, cluster_key
 from ossimport.server_copy import may_copy_inside
 from ossimport.sources import open_source
 from ossimport.sources.base import Origins, Source
-from ossimport.throttle import Cell, bandwidth, slice_size
+from ossimport.throttle import Cell, bandwidth
 from ossimport.transport import Endpoint, Transport
 from workers.run_task import LEASE_S, TaskRun
 from workers.verification import Checks
@@ -77,14 +78,16 @@ class Runtime:
         self._stopping = stopping
         self._host = identity.host_name(standalone=not system.redis_url)
         self._worker = identity.name_of_this_process(self._host)
-        self._ledger: WorkerLedger = open_ledger(redis_url)
+        ledger = open_ledger(redis_url)
+        self._ledger: WorkerLedger = ledger
         self._sealer: Sealer = cluster_key(system.home)
         self._loop = _new_loop()
         self._index = current_process_index(base=0) or 0  # among this worker's processes
         self._runners = part_of(system.task_threads, system.worker_processes, self._index)
         self._share = system.buffer_bytes // system.worker_processes
-        self._throttle = throttle
-        self._transport = self._make_transport(throttle)
+        cap = bandwidth(system.throughput, throttle) if system.throughput else None
+        self._limiter = Limiter(ledger, self._worker, cap=cap)
+        self._transport = self._make_transport()
         self._engines: dict[bytes, tuple[JobConfig, Engine]] = {}  # by sealed settings
         self._tuned = _changed_at(system.path)
 
@@ -147,7 +150,7 @@ class Runtime:
         self._system = replace(self._system, task_threads=threads)
         self._runners = part_of(threads, self._system.worker_processes, self._index)
         self._loop.run_until_complete(self._close_engines())
-        self._transport = self._make_transport(self._throttle)
+        self._transport = self._make_transport()
 
     async def _close_engines(self) -> None:
         while self._engines:
@@ -178,7 +181,8 @@ class Runtime:
             stopping=self._stopping,
             progress=progress,
         )
-        state = await run.run()
+        async with self._limiter.working(claim.job):
+            state = await run.run()
         return Dealt(state, run.describe())
 
     async def _engine(self, record: Job) -> tuple[JobConfig, Engine]:
@@ -234,16 +238,11 @@ class Runtime:
             origins=source if inside and isinstance(source, Origins) else None,
         )
 
-    def _make_transport(self, throttle: Cell) -> Transport:
-        most, rate = self._runners, self._system.throughput
-        first = part_of(FIRST_IN_FLIGHT, self._system.worker_processes, self._index)
-        if not rate:
-            return Transport(max_connections=most, first_connections=first)
+    def _make_transport(self) -> Transport:
         return Transport(
-            max_connections=most,
-            first_connections=first,
-            pace=bandwidth(rate, throttle).take,
-            pace_slice=slice_size(rate),
+            max_connections=self._runners,
+            first_connections=part_of(FIRST_IN_FLIGHT, self._system.worker_processes, self._index),
+            way_to=self._limiter.way_to,
         )
 
     def _policy(self, config: JobConfig) -> CopyPolicy:

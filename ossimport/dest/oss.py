@@ -83,6 +83,7 @@ class OssDestination:
         self.limits = OSS_LIMITS
         access = Access(endpoint, bucket, region, access_key, secret_key, security_token)
         self._bucket = OssBucket(access, transport, DESTINATION, clock)
+        self._transport = transport
         self._control_timeout = control_timeout
         self._proxy = transport.proxies.between(self._bucket.endpoint)
         self._session = _ControlSession(endpoint.scheme, self._proxy)
@@ -260,6 +261,7 @@ class OssDestination:
 
     async def _control(self, op: str, key: str, call: Callable[[Any], T]) -> T:
         """Run `call` with oss2's bucket in a thread; it goes on there if we are cancelled."""
+        await self._transport.turn(self._bucket.endpoint)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._call, op, key, call)
 

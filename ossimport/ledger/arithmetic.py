@@ -13,6 +13,11 @@ def earlier_claims(state: TaskState, marks: bytes, log_size: int) -> int:
     return int(state is TaskState.RUNNING or count_marked(marks) > 0 or log_size > 0)
 
 
+def thousandths(rate: float) -> int:
+    """Whole thousandths of a unit, rounded down: sums of them are exact."""
+    return int(rate * 1000)
+
+
 def milliseconds(seconds: float) -> int:
     """Whole milliseconds, rounded down."""
     return int(seconds * 1000)

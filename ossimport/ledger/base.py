@@ -1,6 +1,7 @@
 """The record of what is planned, who holds which task, and what became of every object.
 
-Three Protocols, one for each caller; one Redis class and one in-memory class implement all three.
+Four Protocols, one for each caller and one for limits; one Redis class and one in-memory class
+implement all of them.
 Every method is one atomic, idempotent step: calling it twice equals calling it once, so a call
 whose reply was lost is simply made again (`dispatch`, `claim` and `take_back` say what they return
 then). Time is the server's. Any call may raise LedgerUnavailable; one that names an unknown job
@@ -31,6 +32,7 @@ from ossimport.ledger.values import (
     ScanState,
     Snapshot,
 )
+from ossimport.limits.leases import Ask, InForce, LimitTable, Shares
 from ossimport.model import JobState, Outcome, Proof, TaskState, Upload
 
 __all__ = [
@@ -274,5 +276,34 @@ class WorkerLedger(Protocol):
         """
 
 
-class Ledger(ConsoleLedger, MasterLedger, WorkerLedger, Protocol):
-    """All three thirds."""
+class LimitsLedger(Protocol):
+    """How fast all workers may go together, and who has which share of it."""
+
+    def set_limit(self, scope: str, text: str) -> None:
+        """Set the limit of a scope (see `limits.limit`); "" removes it. The ledger never looks into
+        it. JobNotFound for the scope of a job that is not there."""
+
+    def limits(self) -> LimitTable:
+        """All limits, those of jobs that are gone left out."""
+
+    def restore_limits(self, table: LimitTable) -> None:
+        """Put back what the server lost; nothing if it knows this version or a later one.
+
+        A job need not be there yet: its limit has to be, before a worker can claim its tasks.
+        """
+
+    def in_force(self) -> list[InForce]:
+        """The rates that are shared now, in no order."""
+
+    def lease_shares(
+        self, job: str, version: int, holder: str, lease_s: float, asks: Sequence[Ask]
+    ) -> Shares:
+        """Lease a share of each rate for `lease_s`, in place of what `holder` had of it.
+
+        The shares that live never sum up to more than the rate. `version` is that of the limits
+        that the caller's rates follow. The job need not be there.
+        """
+
+
+class Ledger(ConsoleLedger, MasterLedger, WorkerLedger, LimitsLedger, Protocol):
+    """All of them."""

@@ -52,6 +52,15 @@ class ConsolePart(Scripted):
     def forget_job(self, name: str) -> None:
         at = JobKeys(name)
         indexes = [at.pending, at.dispatched, at.running, at.uploading]
-        others = [at.job, at.lanes, at.unlisted, at.ended, at.outbox, at.restored, at.hold]
+        others = [
+            at.job,
+            at.lanes,
+            at.unlisted,
+            at.ended,
+            at.outbox,
+            at.restored,
+            at.hold,
+            at.limits,
+        ]
         args = [name, at.task_prefix, at.uploads_prefix]
         self._run("forget_job", name, [JOBS, *indexes, *others], args)

@@ -1,8 +1,8 @@
 """Every Redis key of the ledger: its type, what it holds, who writes it and when it is freed.
 
 All keys begin with `oi:`. Those of a job hold its name in braces, so that they share one slot of a
-Redis Cluster; `oi:jobs` and `oi:workers` stand apart. Of the scripts that work on a job only those
-that create and forget one touch `oi:jobs` too.
+Redis Cluster; `oi:jobs`, `oi:workers` and what is known of limits stand apart. Of the scripts that
+work on a job only those that create and forget one or set its limit touch any of these too.
 
 | key | type | holds | written by | freed |
 |---|---|---|---|---|
@@ -19,8 +19,13 @@ that create and forget one touch `oi:jobs` too.
 | `oi:{job}:uploading` | set | ids of tasks with an uploads hash | save_upload | with the hash |
 | `oi:{job}:restored` | set | ids of the tasks rebuilt so far | restore | resume_at |
 | `oi:{job}:hold` | string | the master that holds the job | hold_job | drop_job, or it expires |
+| `oi:{job}:limits` | string | the job's limit | set_limit, restore_limits | forget_job |
 | `oi:{job}:task:ID` | hash | one task that has not ended | plan, worker | finish |
 | `oi:{job}:uploads:ID` | hash | object index -> packed Upload | save_upload | upload forgotten |
+| `oi:limits` | hash | scope -> limit, and their version | set_limit, restore_limits | never |
+| `oi:rates` | zset | rate, by the end of its last lease | lease_shares | two minutes unused |
+| `oi:rate:NAME` | hash | who has which share of one rate | lease_shares | two minutes unused |
+| `oi:rate:NAME:until` | zset | holder, by its lease's end | lease_shares | two minutes unused |
 
 A task's state is where its id stands: in `pending`, `dispatched`, `running`, or nowhere (ended).
 
@@ -50,10 +55,21 @@ Fields of `oi:{job}:task:ID`
     moving                   bytes of unfinished large objects already at the destination
     flushes                  number of the last flush
     log                      bytes of audit.log text so far: the offset of the next
+
+Fields of `oi:rate:NAME`, in thousandths per second. NAME is a scope, then ` bytes` or ` requests`;
+or `slow HOST:PORT`: the requests to an endpoint that refuses some
+    h:HOLDER                 "share want used refused", a want of -1: all there is
+    leased wanted used refused                                        sums over the holders
+    hungry                   how many want all there is
+    suspect level since      as in `limits.slowdown.Slowdown`
 """
 
 JOBS = "oi:jobs"
 WORKERS = "oi:workers"
+LIMITS = "oi:limits"
+RATES = "oi:rates"
+RATE_PREFIX = "oi:rate:"
+UNTIL = ":until"
 
 
 class JobKeys:
@@ -71,6 +87,7 @@ class JobKeys:
         self.uploading = f"{self.job}:uploading"
         self.restored = f"{self.job}:restored"
         self.hold = f"{self.job}:hold"
+        self.limits = f"{self.job}:limits"
         self.task_prefix = f"{self.job}:task:"
         self.uploads_prefix = f"{self.job}:uploads:"
 

@@ -6,6 +6,7 @@ from ossimport.errors import JobExists
 from ossimport.ledger.base import Job, Snapshot
 from ossimport.ledger.memory_shelf import Shelf
 from ossimport.ledger.records import JobRecord
+from ossimport.limits.limit import job_scope
 from ossimport.model import JobState, TaskState, Upload
 
 
@@ -72,3 +73,4 @@ class MemoryConsolePart(Shelf):
     def forget_job(self, name: str) -> None:
         with self._lock:
             self._records.pop(name, None)
+            self._limits.pop(job_scope(name), None)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from ossimport.errors import JobNotFound
 from ossimport.ledger.base import Claim
 from ossimport.ledger.records import JobRecord, TaskRecord, stale
+from ossimport.limits.sharing import Sharing
 from ossimport.model import TaskState
 
 
@@ -19,6 +20,9 @@ class Shelf:
         self._lock = threading.Lock()
         self._records: dict[str, JobRecord] = {}
         self._workers: dict[str, tuple[int, int]] = {}  # slots, and the end of the lease in ms
+        self._limits: dict[str, str] = {}  # by scope
+        self._limits_version = 0
+        self._sharing: dict[str, Sharing] = {}  # by rate
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

@@ -5,9 +5,8 @@ gives what comes back to `reader`; `dialing` makes connections, to `addresses` o
 `deadlines` watches all of them; `tls` and `faults` are what they say.
 """
 
-from ossimport.throttle import Pace
 from ossimport.transport.client import Transport
 from ossimport.transport.proxy import Proxies
 from ossimport.transport.wire import Endpoint, Response
 
-__all__ = ["Endpoint", "Pace", "Proxies", "Response", "Transport"]
+__all__ = ["Endpoint", "Proxies", "Response", "Transport"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from ossimport.errors import Transient
-from ossimport.throttle import Pace
+from ossimport.limits.way import Way
 from ossimport.transport.addresses import Addresses, Resolve, resolve
 from ossimport.transport.connection import Connection
 from ossimport.transport.deadlines import Limits, Watch
@@ -47,8 +47,7 @@ class Transport:
         proxies: Proxies | None = None,
         resolve: Resolve = resolve,
         jitter: Callable[[], float] = random.random,
-        pace: Pace | None = None,
-        pace_slice: int = 64 << 10,
+        way_to: Callable[[Endpoint], Way] = lambda _: Way(),
     ) -> None:
         """Set the limits; nothing is opened yet. Times are in seconds, 0 means no limit.
 
@@ -60,8 +59,8 @@ class Transport:
         or take a quarter, those that are so old, between two requests: so they follow what
         `resolve` says of their name, and come back to an address that was down for a while.
         `ca_file` is trusted beside the system's authorities. `proxies` are by default those of the
-        environment as it is now. Bodies go out at the pace of `pace`, in slices of `pace_slice`
-        bytes. `jitter` gives numbers in [0, 1).
+        environment as it is now. `way_to` says what bounds the traffic with an endpoint. `jitter`
+        gives numbers in [0, 1).
         """
         self._max_connections = max_connections
         self._first_connections = first_connections
@@ -72,8 +71,7 @@ class Transport:
         self.proxies = proxies if proxies is not None else Proxies.from_environment()
         self._resolve = resolve
         self._jitter = jitter
-        self._pace = pace
-        self._pace_slice = pace_slice
+        self._way_to = way_to
         self._tls: ResumingContext | None = None
         self._pools: dict[Endpoint, Pool] = {}
         self._outgoing = Outgoing()
@@ -109,9 +107,11 @@ class Transport:
         it forbids the endpoint, else Transient; Fatal(InvalidProxy) is one that we cannot use. A
         cancelled request closes its connection.
         """
-        if self._pace is not None and body:
-            await asyncio.sleep(self._pace(min(len(body), self._pace_slice)))
         pool = self._pools.get(endpoint) or self._open(endpoint)
+        first = 0
+        if not pool.way.free:
+            first = await pool.way.begin(len(body), max_body)
+            pool = self._pools.get(endpoint) or self._open(endpoint)
         proxy = pool.forward
         if proxy is not None:
             target, headers = f"http://{pool.host}{target}", {**headers, **proxy.headers}
@@ -120,12 +120,12 @@ class Transport:
         began = time.monotonic()
         try:
             try:
-                response = await connection.exchange(method, head, body, max_body)
+                response = await connection.exchange(method, head, body, max_body, first)
             except Stale:
                 connection.abort()
                 connection = await pool.connect()
-                response = await connection.exchange(method, head, body, max_body)
-            pool.answered(began, response.status, len(body) + len(response.body))
+                response = await connection.exchange(method, head, body, max_body, first)
+            pool.answered(began, response.status, len(body), len(response.body))
         except Transient as exc:
             pool.failed(began, exc)
             raise
@@ -134,6 +134,10 @@ class Transport:
         if proxy is not None and response.status == 407:
             raise proxy_refused(through(endpoint, proxy), 407)
         return response
+
+    async def turn(self, endpoint: Endpoint) -> None:
+        """Wait until a request to `endpoint` may be made that goes there by another way."""
+        await (self._pools.get(endpoint) or self._open(endpoint)).way.begin(0, 0)
 
     def in_flight(self) -> dict[Endpoint, tuple[int, int]]:
         """Per endpoint, how many requests are in flight and how many may be, as found so far."""
@@ -164,30 +168,28 @@ class Transport:
             raise ValueError(f"{endpoint}: the scheme must be http or https")
         proxy = self.proxies.between(endpoint)
         name, port = (proxy.host, proxy.port) if proxy is not None else endpoint[1:]
+        way = self._way_to(endpoint)
         dialer = Dialer(
             endpoint,
             addresses=Addresses(name, port, resolve=self._resolve, start=self._jitter()),
             proxy=proxy,
             tls=tls,
             timeout=self._connect_timeout,
-            make=partial(self._make, endpoint.scheme),
+            make=partial(self._make, endpoint.scheme, way),
         )
         first = self._first_connections
         # A service that is near does as well with fewer; but many small requests at once cost us
         # less than the same number one by one.
         flow = InFlight(self._max_connections, first, time.monotonic(), str(endpoint), modest=first)
-        pool = Pool(endpoint, flow=flow, dialer=dialer, on_made=self._made)
+        pool = Pool(endpoint, flow=flow, way=way, dialer=dialer, on_made=self._made)
         self._pools[endpoint] = pool
         return pool
 
-    def _make(self, scheme: str, where: str) -> Connection:
-        step = _TLS_SLICE if scheme == "https" else _SLICE
-        if self._pace is not None:
-            step = self._pace_slice
+    def _make(self, scheme: str, way: Way, where: str) -> Connection:
         return Connection(
             where,
-            pace=self._pace,
-            step=step,
+            way=way,
+            step=_TLS_SLICE if scheme == "https" else _SLICE,
             outgoing=self._outgoing,
             scratch=self._scratch,
             on_lost=self._lost,

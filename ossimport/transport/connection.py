@@ -7,10 +7,10 @@ import ssl
 import struct
 import sys
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from ossimport.errors import StorageError
-from ossimport.throttle import Pace
+from ossimport.limits.way import Way
 from ossimport.transport.faults import Stale, Where, bad_response, exchange_fault
 from ossimport.transport.outgoing import Outgoing
 from ossimport.transport.reader import ResponseReader
@@ -36,13 +36,14 @@ class Connection(asyncio.BufferedProtocol):
         self,
         where: Where,
         *,
-        pace: Pace | None,
+        way: Way,
         step: int,
         outgoing: Outgoing,
         scratch: memoryview,
         on_lost: Callable[["Connection"], None],
     ) -> None:
-        """A body larger than `step` bytes goes out in slices, each but the first at `pace`.
+        """A body larger than `step` bytes goes out in slices, or in those that `way` says; it says
+        too when they may go, all but the first, and when bytes are read on.
 
         Small requests go out together with those of other connections, through `outgoing`. Bytes
         are read into `scratch`, which all connections of an event loop may share: nothing stays
@@ -53,7 +54,7 @@ class Connection(asyncio.BufferedProtocol):
         self.aged = False
         self.held = False
         self.exchanges = 0
-        self._pace = pace
+        self._way = way
         self._step = step
         self._outgoing = outgoing
         self._scratch = scratch
@@ -66,9 +67,15 @@ class Connection(asyncio.BufferedProtocol):
         self._lost = False
         self._waiter: asyncio.Future[Response] | None = None
         self._resumed: asyncio.Future[None] | None = None
+        self._reading_on: asyncio.Task[None] | None = None
 
-    async def exchange(self, method: str, head: bytes, body: Body, max_body: int) -> Response:
-        """Send one request and return its response. After an error it is not reusable."""
+    async def exchange(
+        self, method: str, head: bytes, body: Body, max_body: int, first: int = 0
+    ) -> Response:
+        """Send one request and return its response. After an error it is not reusable.
+
+        The turn of the `first` bytes of the body has come; 0: as if that of a slice had.
+        """
         self.reusable = False
         self.exchanges += 1
         self._reader.begin(head_only=method in _HEAD_ONLY, max_body=max_body)
@@ -76,10 +83,10 @@ class Connection(asyncio.BufferedProtocol):
         self._waiter = waiter
         self._handed = self._unsent = 0
         size = len(body)
-        if size <= _JOIN and size <= self._step:
+        if size <= _JOIN and (not first or size <= first):
             self._outgoing.write(self._transport, head + body if size else head)
         else:
-            await self._send(waiter, head, memoryview(body))
+            await self._send(waiter, head, memoryview(body), first)
         return await waiter
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
@@ -93,13 +100,19 @@ class Connection(asyncio.BufferedProtocol):
         self.exchanges = 0
         self.connection_made(cast(asyncio.Transport, transport))
 
-    async def _send(self, waiter: asyncio.Future[Response], head: bytes, body: memoryview) -> None:
+    async def _send(
+        self, waiter: asyncio.Future[Response], head: bytes, body: memoryview, first: int
+    ) -> None:
         self._unsent = size = len(body)
         self._transport.write(head)
-        for start in range(0, size, self._step):
-            part = body[start : start + self._step]
-            if start and self._pace is not None:
-                await self._hold(waiter, self._pace(len(part)))
+        start = 0
+        while start < size:
+            step = self._step
+            if not self._way.free:
+                step = min(step, first if first and not start else self._way.slice)
+            part = body[start : start + step]
+            if start and not self._way.free:
+                await self._hold(waiter, len(part))
             if self._paused:
                 self._resumed = self._loop.create_future()
                 await self._resumed
@@ -110,12 +123,34 @@ class Connection(asyncio.BufferedProtocol):
             self._handed += len(part)
             self._unsent -= len(part)
             self._transport.write(part)
+            start += len(part)
 
-    async def _hold(self, waiter: asyncio.Future[Response], seconds: float) -> None:
-        if seconds > 0:
-            self.held = True
-            await asyncio.wait([waiter], timeout=seconds)
+    async def _hold(self, waiter: asyncio.Future[Response], size: int) -> None:
+        """Wait until `size` more bytes may go, or the answer is there before."""
+        turn = asyncio.ensure_future(self._way.send(size))
+        self.held = True
+        try:
+            both: set[asyncio.Future[Any]] = {waiter, turn}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             self.held = False
+            turn.cancel()
+
+    def _count_read(self, before: int) -> None:
+        """Count what was read of a body, and read on when it is paid."""
+        paid = self._way.received(max(0, self._reader.size - before))
+        if paid or self._reading_on is not None or self._transport.is_closing():
+            return
+        self._transport.pause_reading()
+        self._reading_on = asyncio.ensure_future(self._read_on())
+
+    async def _read_on(self) -> None:
+        self.held = True
+        await self._way.read_on()
+        self.held = False
+        self._reading_on = None
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def fail(self, error: StorageError) -> None:
         """End the request under way, if there is one, with `error`."""
@@ -161,10 +196,19 @@ class Connection(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """See asyncio.BufferedProtocol."""
         self._space = self._reader.space(len(self._scratch)) if self._waiter is not None else None
-        return self._scratch if self._space is None else self._space
+        space = self._scratch if self._space is None else self._space
+        return space[: self._way.slice] if self._way.reads else space
 
     def buffer_updated(self, nbytes: int) -> None:
         """See asyncio.BufferedProtocol."""
+        if self._way.reads:
+            before = self._reader.size
+            self._take(nbytes)
+            self._count_read(before)
+        else:
+            self._take(nbytes)
+
+    def _take(self, nbytes: int) -> None:
         if self._space is not None:
             self._space = None
             self._reader.filled(nbytes)
@@ -196,6 +240,8 @@ class Connection(asyncio.BufferedProtocol):
             self._end(exc)
         self.reusable = False
         self._lost = True
+        if self._reading_on is not None:
+            self._reading_on.cancel()
         self._on_lost(self)
 
     def pause_writing(self) -> None:

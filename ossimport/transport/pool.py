@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ossimport.errors import Transient
+from ossimport.limits.way import Way
 from ossimport.transport.connection import Connection
 from ossimport.transport.dialing import Dialer
 from ossimport.transport.faults import closed
@@ -28,12 +29,14 @@ class Pool:
         endpoint: Endpoint,
         *,
         flow: InFlight,
+        way: Way,
         dialer: Dialer,
         on_made: Callable[[Connection], None],
     ) -> None:
         """Nothing is opened yet. `on_made` sees every connection that `dialer` makes."""
         self.host = host_header(endpoint)
         self.forward = dialer.forward
+        self.way = way
         self._endpoint = endpoint
         self._flow = flow
         self._lent = 0
@@ -77,12 +80,13 @@ class Pool:
         self._on_made(connection)
         return connection
 
-    def answered(self, began: float, status: int, moved: int) -> None:
-        """Tell of a response to a request begun at `began`, `moved` bytes of body both ways."""
+    def answered(self, began: float, status: int, sent: int, received: int) -> None:
+        """Tell of a response to a request begun at `began`, with so many bytes of body each way."""
+        self.way.answered(status, received)
         if (status >= 500 and status not in _UNABLE) or status == 429:
             self._flow.refused(began, time.monotonic())
         else:
-            self._flow.answered(began, time.monotonic(), moved, self._lent)
+            self._flow.answered(began, time.monotonic(), sent + received, self._lent)
 
     def failed(self, began: float, error: BaseException) -> None:
         """Tell of a request that has no response."""

@@ -40,6 +40,11 @@ class ResponseReader:
         self._complete = False
         self._refusal: StorageError | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the body received so far."""
+        return self._size
+
     def space(self, least: int) -> memoryview | None:
         """Where the next bytes of a body can be put, if more than `least` of them are missing.
 

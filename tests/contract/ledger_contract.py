@@ -4,13 +4,16 @@ import pytest
 
 from ossimport.ledger.base import Ledger
 from tests.contract.ledger_console_contract import ConsoleContract
+from tests.contract.ledger_limits_contract import LimitsContract
 from tests.contract.ledger_master_contract import MasterContract
 from tests.contract.ledger_material import JOB
 from tests.contract.ledger_steering_contract import SteeringContract
 from tests.contract.ledger_worker_contract import WorkerContract
 
 
-class LedgerContract(ConsoleContract, MasterContract, SteeringContract, WorkerContract):
+class LedgerContract(
+    ConsoleContract, MasterContract, SteeringContract, WorkerContract, LimitsContract
+):
     """The whole contract. `empty` has no job, `ledger` has JOB."""
 
     @pytest.fixture

@@ -10,11 +10,14 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Coroutine
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from ossimport.errors import Permanent, StorageError, Transient
+from ossimport.limits.way import Way
+from ossimport.throttle import Throttle
 from ossimport.transport import Endpoint, Response, Transport
 from tests.servers.raw_http import LOOPS, Peer, RawServer, run_on
 from tests.unit.test_transport import Authority
@@ -38,6 +41,12 @@ def scripted(answer: bytes) -> Callable[[Peer], None]:
         peer.send(answer)
 
     return script
+
+
+def paced(take: Callable[[int], float]) -> Callable[[Endpoint], Way]:
+    """Slices of 64 KiB, each after so many seconds as `take` says."""
+    cap = cast(Throttle, SimpleNamespace(rate=(64 << 10) / 0.05, take=take))
+    return lambda _: Way(cap)
 
 
 def keeping_alive(peer: Peer) -> None:
@@ -315,7 +324,7 @@ def test_a_refusal_while_we_hold_the_body_back_is_the_answer_at_once(run: Runner
 
     waits = iter([0.0, 3600.0])
     with RawServer(script) as server:
-        response = run(ask(server.endpoint, "PUT", BIG, pace=lambda _: next(waits)))
+        response = run(ask(server.endpoint, "PUT", BIG, way_to=paced(lambda _: next(waits))))
     assert response.status == 403
 
 
@@ -341,7 +350,7 @@ def test_our_own_pace_is_not_the_servers_idleness(run: Runner) -> None:
             server.endpoint,
             "PUT",
             BIG[: 3 << 16],
-            pace=lambda _: next(waits),
+            way_to=paced(lambda _: next(waits)),
             idle_timeout=0.3,
             min_speed=1e9,
         )
@@ -360,7 +369,9 @@ def test_a_server_that_reads_nothing_gets_no_more_than_buffers_hold(run: Runner)
     released = threading.Event()
     body = memoryview(bytes(64 << 20))
     with RawServer(script) as server:
-        error = run(failure(ask(server.endpoint, "PUT", body, pace=pace, idle_timeout=0.3)))
+        error = run(
+            failure(ask(server.endpoint, "PUT", body, way_to=paced(pace), idle_timeout=0.3))
+        )
         released.set()
     assert error.code == "Timeout"
     assert sum(offered) < 32 << 20

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossimport.errors import Transient
+from ossimport.limits.way import Way
 from ossimport.patience import backoff
 from ossimport.transport.inflight import InFlight
 from ossimport.transport.pool import Pool
@@ -602,6 +603,7 @@ def pool_with(flow: Told, wire: Wire) -> Pool:
     return Pool(
         Endpoint("http", "h", 80),
         flow=cast(Any, flow),
+        way=Way(),
         dialer=cast(Any, wire),
         on_made=lambda _: None,
     )
@@ -654,7 +656,7 @@ async def test_answers_and_refusals_are_told_apart(status: int, told: str) -> No
     flow = Told(2)
     pool = pool_with(flow, Wire())
     await pool.take()
-    pool.answered(0.0, status, 7)
+    pool.answered(0.0, status, 3, 4)
     assert flow.told == [told]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ossimport.ledger
 from ossimport.ledger import keys
-from ossimport.ledger.keys import JOBS, WORKERS, JobKeys
+from ossimport.ledger.keys import JOBS, LIMITS, RATE_PREFIX, RATES, UNTIL, WORKERS, JobKeys
 
 FOLDER = Path(ossimport.ledger.__file__).parent
 SCRIPTS = sorted((FOLDER / "lua").glob("*.lua"))
@@ -17,7 +17,8 @@ def test_every_key_is_documented_and_begins_with_our_prefix() -> None:
         str(value) + ("ID" if name.endswith("_prefix") else "")
         for name, value in vars(JobKeys("job")).items()
     }
-    assert documented == known | {JOBS, WORKERS}
+    rate = f"{RATE_PREFIX}NAME"
+    assert documented == known | {JOBS, WORKERS, LIMITS, RATES, rate, rate + UNTIL}
     assert all(key.startswith("oi:") for key in documented)
 
 

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ossimport.errors import Transient
-from ossimport.throttle import LocalCell, bandwidth, slice_size
+from ossimport.limits.way import Way
+from ossimport.throttle import LocalCell, bandwidth
 from ossimport.transport import Endpoint, Transport
 from ossimport.transport.addresses import Addresses, resolve
 from ossimport.transport.connection import Connection
@@ -175,6 +176,7 @@ def test_a_turn_that_comes_together_with_a_cancellation_is_passed_on(run: Runner
         pool = Pool(
             server.endpoint,
             flow=InFlight(1, 1, 0.0),
+            way=Way(),
             dialer=Dialer(
                 server.endpoint,
                 addresses=Addresses("127.0.0.1", server.endpoint.port, resolve=resolve, start=0.0),
@@ -183,7 +185,7 @@ def test_a_turn_that_comes_together_with_a_cancellation_is_passed_on(run: Runner
                 timeout=5.0,
                 make=lambda w: Connection(
                     w,
-                    pace=None,
+                    way=Way(),
                     step=1 << 20,
                     outgoing=Outgoing(),
                     scratch=memoryview(bytearray(1 << 10)),
@@ -232,7 +234,7 @@ async def test_an_early_answer_is_seen_even_if_the_peer_takes_all_we_send() -> N
     transport = Greedy()
     connection = Connection(
         "somewhere",
-        pace=None,
+        way=Way(),
         step=1 << 20,
         outgoing=Outgoing(),
         scratch=memoryview(bytearray(1 << 10)),
@@ -248,7 +250,7 @@ async def test_an_early_answer_is_seen_even_if_the_peer_takes_all_we_send() -> N
 async def test_a_connection_lost_on_the_way_to_tls_is_not_taken_for_a_good_one() -> None:
     connection = Connection(
         "somewhere",
-        pace=None,
+        way=Way(),
         step=1 << 20,
         outgoing=Outgoing(),
         scratch=memoryview(b""),
@@ -453,7 +455,7 @@ def test_a_pace_is_kept_for_large_and_small_bodies(run: Runner, sizes: list[int]
 
     async def main() -> float:
         throttle = bandwidth(rate, LocalCell())
-        transport = Transport(pace=throttle.take, pace_slice=slice_size(rate))
+        transport = Transport(way_to=lambda _: Way(throttle))
         work = iter(sizes)
         began = time.monotonic()
 

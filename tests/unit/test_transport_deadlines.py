@@ -1,6 +1,7 @@
 """When a request or an idle connection is past its deadline; time is passed in."""
 
 from ossimport.errors import StorageError
+from ossimport.limits.way import Way
 from ossimport.transport import Endpoint
 from ossimport.transport.connection import Connection
 from ossimport.transport.deadlines import Limits, Watch
@@ -15,7 +16,7 @@ class Scripted(Connection):
     def __init__(self) -> None:
         super().__init__(
             Endpoint("http", "h", 80),
-            pace=None,
+            way=Way(),
             step=1 << 20,
             outgoing=Outgoing(),
             scratch=memoryview(b""),
