@@ -51,6 +51,7 @@ class Master:
         *,
         host: str,
         slots: int,
+        beat: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
@@ -60,6 +61,7 @@ class Master:
         self._host = host
         self._own_slots = slots
         self._window = Window(ledger, clock)
+        self._beat = beat
         self._clock = clock
         self._holder = identity.name_of_this_process(host)
         self._drivers: dict[str, JobDriver] = {}
@@ -79,7 +81,7 @@ class Master:
                 self._drivers.pop(gone).close()
                 self._restored = False  # cleaned, and its journal with it; or lost by Redis
             busy = any([self._drive(name) for name in names])
-            return self._deal() or busy
+            busy = self._deal() or busy
         except LedgerUnavailable as exc:
             log.warning("%s", exc)
             self._looks_again_at = self._clock() + OUTAGE_PAUSE_S
@@ -88,6 +90,8 @@ class Master:
             for driver in self._drivers.values():
                 driver.distrust()
             return False
+        self._beat()
+        return busy
 
     def close(self) -> None:
         """Stop scanning and give the leases back."""
@@ -103,7 +107,7 @@ class Master:
             if name not in known:
                 log.warning("job %s: not in Redis, restored from %s", name, self._dir)
                 try:
-                    rebuild(Journal(self._dir, name), self._ledger)
+                    rebuild(Journal(self._dir, name), self._ledger, beat=self._beat)
                 except ServiceError as exc:
                     log.error("job %s cannot be restored: %s", name, exc)
         self._restored = True
@@ -155,7 +159,9 @@ class Master:
         return ended and not self._ledger.outbox(name, 1)
 
     def _hold(self, name: str) -> bool:
-        return self._ledger.hold_job(name, self._holder, LEASE_S)
+        held = self._ledger.hold_job(name, self._holder, LEASE_S)
+        self._beat()  # a step of one job may take long
+        return held
 
     def _drop(self, name: str) -> None:
         try:
@@ -191,9 +197,12 @@ def run_master(
     redis_url: str,
     *,
     stopping: Callable[[], bool],
-    on_ready: Callable[[], None],
+    beat: Callable[[], None],
 ) -> None:
-    """Drive jobs until `stopping`; then give the leases back. Calls `on_ready` before the first."""
+    """Drive jobs until `stopping`; then give the leases back.
+
+    Calls `beat` when it begins, and then again and again as long as it works and Redis answers.
+    """
     sealer = cluster_key(system.home)
     sender = Sender(redis_url)
 
@@ -219,8 +228,9 @@ def run_master(
         open_job,
         host=identity.host_name(standalone=not system.redis_url),
         slots=system.worker_processes,
+        beat=beat,
     )
-    on_ready()
+    beat()
     try:
         while not stopping():
             if not master.step():

@@ -19,10 +19,10 @@ from ossimport.errors import Fatal, LedgerUnavailable
 from ossimport.ledger.redis import open_ledger
 from ossimport.model import TaskState
 from ossimport.queue import COPY
-from ossimport.service import redis_url, say_ready
+from ossimport.service import redis_url
 from ossimport.service.logs import log_to
 from ossimport.throttle import shared_cell
-from workers import memory
+from workers import liveness, memory
 from workers.app import app, system
 from workers.runtime import Leaving, Runtime
 
@@ -48,6 +48,7 @@ class TaskFailed(Exception):
     """Some objects of the task could not be copied; the task's error.list names them."""
 
 
+@signals.celeryd_init.connect  # before Celery warns of what it finds
 @signals.setup_logging.connect
 def _log(**_: Any) -> None:
     log_to(system.working_dir / "logs" / "import.log")
@@ -56,7 +57,6 @@ def _log(**_: Any) -> None:
 @signals.worker_ready.connect
 def _ready(**_: Any) -> None:
     threading.Thread(target=_stay_enlisted, daemon=True).start()
-    say_ready()
 
 
 def _stay_enlisted() -> None:
@@ -103,6 +103,7 @@ def copy(self: Task, job: str, task_id: str) -> str:
 
     def progress(text: str) -> None:
         """Called in a thread of its own, where `self.request` is nobody's."""
+        liveness.tasks.heard()
         try:
             with app.events.default_dispatcher(hostname=hostname) as dispatcher:
                 # The tracker shows `result`, and no other field, while a task runs.
@@ -110,10 +111,13 @@ def copy(self: Task, job: str, task_id: str) -> str:
         except (OperationalError, *app.connection_for_write().connection_errors) as exc:
             log.debug("progress not sent: %s", exc)
 
+    liveness.tasks.heard()
     try:
         outcome = _runtime().run(job, task_id, progress)
     except (LedgerUnavailable, Leaving) as exc:
         raise Reject(str(exc), requeue=True) from exc
+    finally:
+        liveness.tasks.ended()
     if outcome.state is TaskState.FAILED:
         raise TaskFailed(f"{outcome.text}; see failed_tasks/{task_id}@*/error.list")
     return outcome.text

@@ -11,6 +11,7 @@ from ossimport.console.options import with_system
 from ossimport.master import run_master
 from ossimport.service import logs
 from ossimport.service.control import prepare
+from ossimport.service.pulse import Pulse
 
 
 @click.command()
@@ -31,5 +32,5 @@ def master(system: SystemConfig) -> None:
         system,
         service.redis_url(system),
         stopping=lambda: stopping,
-        on_ready=service.say_ready,
+        beat=Pulse().beat,
     )

@@ -20,7 +20,7 @@ def worker(system: SystemConfig) -> None:
     prepare(system)
     pool = "threads" if WINDOWS else "prefork"
     command = [
-        *(sys.executable, "-m", "celery", "-A", "workers.app", "worker"),
+        *(sys.executable, "-m", "celery", "--quiet", "-A", "workers.app", "worker"),
         *(f"--pool={pool}", f"--concurrency={system.worker_processes}"),
         *("--hostname=ossimport@%h", "--events", "--without-gossip", "--without-mingle"),
     ]

@@ -1,5 +1,6 @@
 """Restore a ledger that is empty or behind from a job's tree."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -22,15 +23,18 @@ class RebuildableLedger(ConsoleLedger, MasterLedger, Protocol):
     """The operator's and the master's thirds of a ledger."""
 
 
-def rebuild(journal: Journal, ledger: RebuildableLedger) -> bool:
+def rebuild(
+    journal: Journal, ledger: RebuildableLedger, *, beat: Callable[[], None] = lambda: None
+) -> bool:
     """Make the ledger know all that the journal knows; False if no step of the scan was missing.
 
     An empty ledger gets everything; tasks that a worker held are pending then, its claim is stale,
     and what failed in a task that did not end is left again. A ledger that lacks the last steps of
     the scan gets those, and the scan failures that became lanes since; nothing else changes.
-    Idempotent, also after a crash in the middle. Raises JobNotFound when the journal is empty,
-    JobExists when the ledger has another job of this name, ServiceError when the journal is damaged
-    or the ledger loses steps anew meanwhile.
+    Idempotent, also after a crash in the middle. It may take minutes: `beat` is called with every
+    task that is restored. Raises JobNotFound when the journal is empty, JobExists when the ledger
+    has another job of this name, ServiceError when the journal is damaged or the ledger loses steps
+    anew meanwhile.
     """
     job = journal.stored_job()
     if job is None:
@@ -50,7 +54,7 @@ def rebuild(journal: Journal, ledger: RebuildableLedger) -> bool:
                 "the replay is done again then."
             ) from exc
     else:
-        _restore_all(journal, ledger, job.name)
+        _restore_all(journal, ledger, job.name, beat)
     return True
 
 
@@ -83,8 +87,11 @@ def _catch_up(journal: Journal, ledger: RebuildableLedger, job: str) -> None:
         ledger.finish_scan(job, scan.seq)
 
 
-def _restore_all(journal: Journal, ledger: RebuildableLedger, job: str) -> None:
+def _restore_all(
+    journal: Journal, ledger: RebuildableLedger, job: str, beat: Callable[[], None]
+) -> None:
     for place in list(journal.places()):
+        beat()
         _restore(journal, ledger, job, place)
     journal.sync()
     scan, excluded = journal.scan_state(), journal.excluded()

@@ -4,15 +4,18 @@ Several processes write to import.log at once. Each reopens it when it has been 
 one of them, the supervisor, can rotate it by renaming.
 """
 
+import json
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
-from ossimport.service import READY_FILE
+from ossimport.service.pulse import READY_FILE
 
-# Set to `stdout`, as in a container, it sends the log there and to no file.
+# Set to `stdout`, as in a container, it sends the log there and to no file; `json`: one JSON object
+# per line.
 WHERE = "OSSIMPORT_LOG"
 OUTPUT = "ossimport2.log"  # what the supervisor and all that it starts print
 TAIL_LINES = 15
@@ -24,18 +27,46 @@ LINE = "[%(asctime)s] [%(levelname)s] [%(processName)s %(process)d] %(message)s"
 def log_to(path: Path) -> None:
     """Send this process's log to the file; without a supervisor, to standard error as well.
 
-    With OSSIMPORT_LOG=stdout it goes to standard output alone.
+    With OSSIMPORT_LOG=stdout or =json it goes to standard output alone.
     """
-    handlers: list[logging.Handler]
-    if os.environ.get(WHERE) == "stdout":
-        handlers = [logging.StreamHandler(sys.stdout)]
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Names that are not UTF-8 are logged with their bytes escaped.
-        handlers = [WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")]
-        if READY_FILE not in os.environ:
-            handlers.append(logging.StreamHandler())
+    if to_standard_output():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Names that are not UTF-8 are logged with their bytes escaped.
+    handlers: list[logging.Handler] = [
+        WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+    ]
+    if READY_FILE not in os.environ:
+        handlers.append(logging.StreamHandler())
     logging.basicConfig(level=logging.INFO, format=LINE, handlers=handlers, force=True)
+
+
+def to_standard_output() -> bool:
+    """Send this process's log there, if OSSIMPORT_LOG says so; False if it does not."""
+    where = os.environ.get(WHERE)
+    if where not in ("stdout", "json"):
+        return False
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonLines() if where == "json" else logging.Formatter(LINE))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    return True
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line, in ASCII, for those who collect logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "process": f"{record.processName} {record.process}",
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
 
 
 def rotate(path: Path, *, over: int = LIMIT_BYTES) -> None:

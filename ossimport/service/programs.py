@@ -10,9 +10,10 @@ from typing import IO
 
 import ossimport
 from ossimport.config import SystemConfig
-from ossimport.service import READY_FILE, ports
+from ossimport.service import ports
 from ossimport.service.embedded import Answer, EmbeddedServer
 from ossimport.service.processes import PidFile, end
+from ossimport.service.pulse import READY_FILE
 
 # First those who scan, copy and look on: each writes down where it is, and waits for no other. Then
 # what copying needs, and Redis when nobody writes to it any more.

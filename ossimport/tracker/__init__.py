@@ -57,6 +57,8 @@ def run_monitor(system: SystemConfig) -> NoReturn:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.writelines(f"{name} = {value!r}\n" for name, value in settings.items())
+        # Flower runs this file once its own log is set up.
+        file.write("from ossimport.service.logs import to_standard_output\nto_standard_output()\n")
     command = ["-m", "celery", "-A", "workers.app", "flower", f"--conf={path}"]
     environment = {**os.environ, "OSSIMPORT_SYS": str(system.path)}
     os.execve(sys.executable, [sys.executable, *command], environment)  # noqa: S606 -- no shell
