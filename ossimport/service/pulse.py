@@ -4,12 +4,15 @@ The supervisor waits for the first word. Health checks of containers look at how
 is, and systemd ends a service that does not say it for long (WatchdogSec).
 """
 
+import logging
 import os
 import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 # Names the file whose time of change is when the process last said it.
 READY_FILE = "OSSIMPORT_READY_FILE"
@@ -39,14 +42,20 @@ class Pulse:
         return bool(self._file or self._socket) and self._clock() >= self._next
 
     def beat(self) -> None:
-        """Say that this process works: it is not stuck, and Redis answers it."""
+        """Say that this process works: it is not stuck, and Redis answers it.
+
+        Who cannot say it, as on a disk that became read-only, goes on working.
+        """
         if not self.is_due:
             return
         self._next = self._clock() + EVERY_S
-        if self._file:
-            self._file.touch()
-        if self._socket:
-            _notify(self._socket, b"READY=1\nWATCHDOG=1")
+        try:
+            if self._file:
+                self._file.touch()
+            if self._socket:
+                _notify(self._socket, b"READY=1\nWATCHDOG=1")
+        except OSError as exc:
+            log.warning("nobody hears that this process works: %s", exc)
 
 
 def _notify(address: str, words: bytes) -> None:

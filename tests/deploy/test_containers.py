@@ -54,7 +54,7 @@ def test_the_demo_runs_to_its_end_and_stops_everything(make: Make, which: str) -
 
 def test_every_container_may_be_killed_while_a_job_runs(make: Make) -> None:
     containers = make()
-    containers.fill(500, 100_000)
+    containers.fill(1000, 50_000)
 
     containers.compose("up", "-d", "--build", "--scale", "worker=2")
     for service in ("worker", "master", "redis"):
@@ -62,12 +62,12 @@ def test_every_container_may_be_killed_while_a_job_runs(make: Make) -> None:
         assert containers.job()["objects"]["left"] > 0, "the job was over too soon"
         containers.crash(service)
 
-    _assert_all_arrived(containers, 500)
+    _assert_all_arrived(containers, 1000)
 
 
 def test_workers_come_and_go_while_a_job_runs_and_stop_drains_them(make: Make) -> None:
     containers = make()
-    containers.fill(600, 100_000)
+    containers.fill(1000, 50_000)
 
     containers.compose("up", "-d", "--build", "--scale", "worker=1")
     _await_progress(containers)
@@ -84,7 +84,7 @@ def test_workers_come_and_go_while_a_job_runs_and_stop_drains_them(make: Make) -
     assert job["tasks"]["running"] == 0  # handed back, so nobody waits for a lease
     assert job["objects"]["left"] > 0, "the job was over too soon"
     containers.compose("up", "-d", "--no-recreate", "worker")
-    _assert_all_arrived(containers, 600)
+    _assert_all_arrived(containers, 1000)
 
 
 def test_containers_may_do_nothing_that_they_need_not(make: Make) -> None:
@@ -112,11 +112,8 @@ def test_containers_may_do_nothing_that_they_need_not(make: Make) -> None:
         assert status["NoNewPrivs"] == "1"
 
     for service in ("master", "worker", "flower"):
-        lines = docker("logs", containers.one(service)).splitlines()
-        assert lines or service == "master"
-        assert {"time", "level", "logger", "message"} <= {
-            key for x in lines for key in json.loads(x)
-        }
+        for line in docker("logs", containers.one(service)).splitlines():
+            assert {"time", "level", "logger", "message"} <= json.loads(line).keys()
 
 
 def test_a_process_that_hangs_or_has_lost_redis_is_unhealthy(make: Make) -> None:
@@ -151,7 +148,7 @@ def _inside(containers: Containers, service: str, script: str) -> str:
 def _await_progress(containers: Containers) -> None:
     """Wait until more objects are copied."""
     before = containers.job()["objects"]["copied"]
-    wait_for(lambda: containers.job()["objects"]["copied"] > before, "progress")
+    wait_for(lambda: containers.job()["objects"]["copied"] > before, "progress", 120)
 
 
 def _assert_all_arrived(containers: Containers, objects: int) -> None:

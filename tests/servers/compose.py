@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.servers.installation import ROOT, free_port
+from tests.servers.migration import wait_for
 
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 # Without an engine, or without the images on it or a way to get them, these tests are skipped.
@@ -188,14 +189,16 @@ class Containers:
         container = self.one(service)
         docker("kill", container)
         docker("start", container)
+        wait_for(lambda: self.health(service) == "healthy", f"{service} after a crash", 120)
 
     def exit_code(self, service: str) -> int:
         """Wait for the end of the service's container."""
         return int(docker("wait", self.one(service)))
 
     def job(self) -> dict[str, Any]:
-        """The job of `stat --json`."""
-        jobs = json.loads(self.compose("run", "--rm", "-T", "console", "stat", "--json"))["jobs"]
+        """The job of `stat --json`, asked in the master's container, which is there at once."""
+        told = docker("exec", self.one("master"), "python", "-m", "ossimport", "stat", "--json")
+        jobs = json.loads(told)["jobs"]
         nothing = {"objects": {"copied": 0, "left": 0}, "tasks": {"running": 0}}
         return dict(jobs[0]) if jobs else nothing
 
@@ -221,10 +224,10 @@ class Containers:
 
 
 def _slower(home: Path) -> dict[str, object]:
-    """What to lay over docker-compose.yml: 1 MB/s per worker and small tasks."""
+    """What to lay over docker-compose.yml: 300 kB/s per worker and small tasks."""
     settings, job = home / "sys.properties", home / "demo.cfg"
     text = (ROOT / "deploy" / "compose" / "sys.properties").read_text()
-    settings.write_text(text.replace("(KB/s)=0", "(KB/s)=1000"))
+    settings.write_text(text.replace("(KB/s)=0", "(KB/s)=300"))
     text = (ROOT / "deploy" / "compose" / "demo.cfg").read_text()
     job.write_text(f"{text}\ntaskObjectCountLimit=25\n")
     return {
