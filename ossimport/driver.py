@@ -15,6 +15,7 @@ from ossimport.journal import Journal, StoredTask
 from ossimport.ledger.base import Job, Ledger, PlannedTask, Snapshot
 from ossimport.model import JobState, Mark, TaskState
 from ossimport.outbox import write_down
+from ossimport.rounds import Rounds
 from ossimport.scan_steps import PENDING_CAP, JobPlan, ScanSteps
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class JobDriver:
         slots: Callable[[], int],
         hold: Callable[[], bool],
         clock: Callable[[], float],
+        wall_clock: Callable[[], float],
     ) -> None:
         self.name = job.name
         self.demand: Demand | None = None  # as of the last step
@@ -46,6 +48,7 @@ class JobDriver:
         self._journal = journal
         self._scan = ScanSteps(job, ledger, journal, open_job, slots=slots, hold=hold)
         self._dispatch = Dispatch(job.name, ledger, queue, host=host)
+        self._rounds = Rounds(ledger, journal, open_job, clock=wall_clock)
         self._clock = clock
         self._retrying: Iterator[StoredTask] | None = None
         self._looked = 0.0
@@ -55,11 +58,15 @@ class JobDriver:
         """Do a little of everything; True if anything happened."""
         snapshot = self._ledger.snapshot(self.name)
         if not self._scan.is_settled or snapshot.seq != self._scan.seq:
+            if self._rounds.catch_up(snapshot.job):
+                snapshot = self._ledger.snapshot(self.name)
             self._scan.settle(snapshot.job)
             snapshot = self._ledger.snapshot(self.name)
         self._journal.keep(snapshot.job)
         busy = write_down(self.name, self._ledger, self._journal)
         running = snapshot.job.state is JobState.RUNNING
+        if running and snapshot.job.next_round_ms:
+            return self._wait_for_round(snapshot.job)
         if running:
             if snapshot.job.reason:  # what it names is over
                 self._set_state(JobState.RUNNING)
@@ -81,6 +88,12 @@ class JobDriver:
     def dispatch(self, number: int) -> None:
         """Tell the workers of so many pending tasks."""
         self._dispatch.send(number)
+
+    def _wait_for_round(self, job: Job) -> bool:
+        begun = self._rounds.begin_if_due(job)
+        if begun:
+            self.distrust()
+        return begun
 
     def distrust(self) -> None:
         """Compare journal and ledger again before the next step."""
@@ -155,7 +168,9 @@ class JobDriver:
             return
         if job.retries != job.retries_done or self._ledger.outbox(self.name, 1):
             return
-        if not counts.listed.objects:
+        if job.incremental:
+            self._rounds.end(snapshot)
+        elif not counts.listed.objects:
             self._set_state(
                 JobState.ABORT,
                 f"NothingFound: no object was found in {self._scan.source_name}. Cure: check"

@@ -4,14 +4,16 @@ The master keeps no state that it could lose. Everything it knows stands in the 
 planned) and in the ledger (what became of it).
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from ossimport import identity
 from ossimport.config import JobConfig, SystemConfig
+from ossimport.dest.opening import opened
 from ossimport.dispatch import Queue, Window, deal
 from ossimport.driver import JobDriver
 from ossimport.errors import (
@@ -26,10 +28,12 @@ from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger
 from ossimport.ledger.redis import RedisLedger, open_ledger
 from ossimport.model import JobState
+from ossimport.pruning import IN_FLIGHT, Fate, prune
 from ossimport.queue import Sender
 from ossimport.scan_steps import JobPlan
 from ossimport.seal import cluster_key
-from ossimport.sources import open_listing
+from ossimport.sources import open_listing, open_source
+from ossimport.transport import Transport
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,7 @@ class Master:
         slots: int,
         beat: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
         self._dir = master_dir
@@ -63,6 +68,7 @@ class Master:
         self._window = Window(ledger, clock)
         self._beat = beat
         self._clock = clock
+        self._wall_clock = wall_clock
         self._holder = identity.name_of_this_process(host)
         self._drivers: dict[str, JobDriver] = {}
         self._restored = False
@@ -188,6 +194,7 @@ class Master:
                 slots=self._slots,
                 hold=partial(self._hold, name),
                 clock=self._clock,
+                wall_clock=self._wall_clock,
             )
         return driver.step()
 
@@ -216,7 +223,13 @@ def run_master(
             max_objects=config.task_objects,
             max_bytes=config.task_bytes,
             scan_threads=config.scan_threads,
-            select=Filters(config.filter, import_since=config.import_since).select,
+            # Later rounds know from the catalog what the first one left out.
+            select=Filters(
+                config.filter, import_since=config.import_since if job.round == 1 else 0
+            ).select,
+            interval_s=config.incremental_interval_s,
+            max_delete=config.incremental_max_delete,
+            prune=lambda gone: asyncio.run(_prune(config, scratch, gone)),
         )
 
     ledger = open_ledger(redis_url)
@@ -246,3 +259,17 @@ def _tell_of(ledger: RedisLedger) -> None:
             log.warning("%s", warning)
     except (PreflightError, LedgerUnavailable) as exc:
         log.error("%s", exc)
+
+
+async def _prune(config: JobConfig, scratch: Path, gone: Sequence[tuple[str, int]]) -> list[Fate]:
+    """On an event loop of its own: both ends are opened for it, and closed."""
+    transport = Transport(max_connections=IN_FLIGHT)
+    source = open_source(
+        config.source, scan_depth=config.scan_depth, scratch=scratch, transport=transport
+    )
+    try:
+        async with opened(config.dest, connections=IN_FLIGHT) as dest:
+            return await prune(source, dest, config.dest.prefix, gone)
+    finally:
+        await source.close()
+        await transport.close()

@@ -51,6 +51,7 @@ class Verdict(StrEnum):
     COPY = "copy"
     EXCLUDED = "excluded"  # not an object (socket, device, symbolic link when not allowed)
     FAILED = "failed"  # the entry could not be listed; `Scanned.rescan` is the lane to walk again
+    UNCHANGED = "unchanged"  # an earlier round brought this version to OSS: skipped
 
 
 class Scanned(NamedTuple):

@@ -8,7 +8,7 @@ from ossimport.model import ObjectInfo, Scanned, Verdict
 
 FIRST_OBJECTS = 32
 FIRST_BYTES = 16 << 20
-MAX_ODD = 10_000  # entries of a batch that are no objects; about 10 MB when their keys are long
+MAX_ODD = 10_000  # entries of a batch that are not copied; about 10 MB when their keys are long
 MAX_WAIT_S = 2.0
 
 
@@ -30,6 +30,7 @@ class Batch(NamedTuple):
     size: int  # bytes of `objects`
     excluded: tuple[Scanned, ...]
     failed: tuple[Scanned, ...]
+    unchanged: tuple[ObjectInfo, ...]
     cursor: str  # the last entry's
     archived: tuple[Scanned, ...] = ()  # those of `objects` that must be restored first
 
@@ -92,6 +93,7 @@ class _OpenBatch:
         self._excluded: list[Scanned] = []
         self._failed: list[Scanned] = []
         self._archived: list[Scanned] = []
+        self._unchanged: list[ObjectInfo] = []
         self._cursor = ""
 
     def has_room_for(self, entry: Scanned) -> bool:
@@ -107,6 +109,8 @@ class _OpenBatch:
                 self._archived.append(entry)
         elif entry.verdict is Verdict.EXCLUDED:
             self._excluded.append(entry)
+        elif entry.verdict is Verdict.UNCHANGED:
+            self._unchanged.append(entry.info)
         else:
             self._failed.append(entry)
 
@@ -114,7 +118,7 @@ class _OpenBatch:
         return (
             len(self._objects) >= self._limits.objects
             or self._size >= self._limits.bytes
-            or len(self._excluded) + len(self._failed) >= MAX_ODD
+            or len(self._excluded) + len(self._failed) + len(self._unchanged) >= MAX_ODD
         )
 
     def close(self) -> Batch:
@@ -123,6 +127,7 @@ class _OpenBatch:
             self._size,
             tuple(self._excluded),
             tuple(self._failed),
+            tuple(self._unchanged),
             self._cursor,
             tuple(self._archived),
         )

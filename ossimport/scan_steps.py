@@ -1,15 +1,16 @@
 """Make steps of what the scan of one job finds, and record them: journal first, then ledger."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ossimport import manifest, planner
 from ossimport.errors import LedgerBehind, StorageError
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger, PlannedTask, PlanStep, ScanFailure, Snapshot
-from ossimport.model import JobState, Lane, Scanned, Task, TaskState
+from ossimport.model import JobState, Lane, ObjectInfo, Scanned, Tally, Task, TaskState
 from ossimport.planner import TaskLimits
+from ossimport.pruning import Fate
 from ossimport.scanning import Ended, Found, Move, ScanThreads, Select, Split, take_all
 from ossimport.sources.base import Source
 
@@ -17,6 +18,13 @@ log = logging.getLogger(__name__)
 
 PENDING_CAP = 1000  # planned tasks that wait in Redis; the scan pauses above it
 MOVES_PER_STEP = 16
+
+Prune = Callable[[Sequence[tuple[str, int]]], list[Fate]]
+
+
+def delete_nothing(gone: Sequence[tuple[str, int]]) -> list[Fate]:
+    """What a job does about objects that are gone from its source, unless it says otherwise."""
+    return []
 
 
 class JobPlan(NamedTuple):
@@ -28,6 +36,9 @@ class JobPlan(NamedTuple):
     max_bytes: int
     scan_threads: int
     select: Select = take_all
+    interval_s: int = 0  # between the beginnings of two rounds
+    max_delete: int = 0  # the most objects that a round may delete at OSS
+    prune: Prune = delete_nothing
 
 
 class ScanSteps:
@@ -47,7 +58,7 @@ class ScanSteps:
         hold: Callable[[], bool],
     ) -> None:
         self._name = job.name
-        self._created_ms = job.created_ms
+        self._job = job
         self._ledger = ledger
         self._journal = journal
         self._open_job = open_job
@@ -70,6 +81,7 @@ class ScanSteps:
     def settle(self, job: Job) -> None:
         """Bring journal and ledger to the same place, and take up the scan there."""
         self.stop()
+        self._job = job
         self._journal.open(job)
         if self._journal.scan_state().seq != self._ledger.scan_state(self._name).seq:
             log.warning("job %s: the ledger lacks steps of its journal: replayed", self._name)
@@ -138,10 +150,17 @@ class ScanSteps:
             plan.source,
             threads=plan.scan_threads,
             limits=self._limits,
-            select=plan.select,
+            select=self._select(plan),
             name=f"scan-{self._name}",
         )
         self._threads.walk(self._lanes)
+
+    def _select(self, plan: JobPlan) -> Select:
+        """What the job's filters say; then, after the first round, what the catalog says."""
+        catalog = self._journal.catalog
+        if catalog is None or self._job.round == 1:
+            return plan.select
+        return lambda entries: catalog.compare(plan.select(entries))
 
     def _limits(self) -> TaskLimits:
         plan = self._plan
@@ -161,12 +180,14 @@ class ScanSteps:
         tasks: list[tuple[Task, PlannedTask]] = []
         excluded: list[Scanned] = []
         failures: list[ScanFailure] = []
+        unchanged: list[ObjectInfo] = []
         for move in moves:
             match move:
                 case Found(lane, batch):
                     if batch.objects:
                         tasks.append(self._make_task(batch))
                     excluded.extend(batch.excluded)
+                    unchanged.extend(batch.unchanged)
                     failures.extend(_failure(entry) for entry in batch.failed)
                     self._lanes[lane] = changed[lane] = self._lanes[lane]._replace(
                         cursor=batch.cursor
@@ -187,18 +208,34 @@ class ScanSteps:
             excluded=len(excluded),
             excluded_bytes=sum(entry.info.size for entry in excluded),
             failures=failures,
+            unchanged=Tally(len(unchanged), sum(info.size for info in unchanged)),
         )
         if not self._hold():
             raise LedgerBehind(f"another master drives job {self._name} now")
+        self._remember([task for task, _ in tasks], excluded, unchanged)
         self._journal.plan(step, [task for task, _ in tasks], self._lanes, excluded)
         self._ledger.plan(self._name, step)
         self.seq = step.seq
         if self._threads is not None:
             self._threads.walk(fresh)
 
+    def _remember(
+        self, tasks: list[Task], excluded: list[Scanned], unchanged: list[ObjectInfo]
+    ) -> None:
+        """Keep of an incremental job what its next rounds have to know of this step."""
+        catalog, plan, number = self._journal.catalog, self._plan, self._job.round
+        if catalog is None or plan is None:
+            return
+        if number == 1:
+            catalog.excluded(excluded, number)
+        elif plan.max_delete:
+            catalog.seen((info for task in tasks for info in task.objects), number)
+            catalog.seen((entry.info for entry in excluded), number)
+            catalog.seen(unchanged, number)
+
     def _make_task(self, batch: planner.Batch) -> tuple[Task, PlannedTask]:
         packed = manifest.pack(batch.objects)
-        task_id = planner.task_id(self._name, self._created_ms, packed)
+        task_id = planner.task_id(self._name, self._job.created_ms, packed)
         self._planned_objects += len(batch.objects)
         self._planned_bytes += batch.size
         planned = PlannedTask(task_id, packed, len(batch.objects), batch.size)

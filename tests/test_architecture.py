@@ -41,8 +41,18 @@ LAYERS = [
     {"oss"},
     {"sources", "dest", "ledger"},
     {"listed", "limiter"},
-    {"copying", "parts", "server_copy", "engine", "audit", "journal", "report", "scanning"},
-    {"outbox", "queue", "scan_steps", "dispatch", "driver", "master"},
+    {
+        "copying",
+        "parts",
+        "server_copy",
+        "engine",
+        "audit",
+        "journal",
+        "report",
+        "scanning",
+        "pruning",
+    },
+    {"outbox", "queue", "rounds", "scan_steps", "dispatch", "driver", "master"},
     {"sandbox", "console", "service", "tracker", "__main__"},
 ]
 LAYERS_OF_PEERS = [{"sources", "dest", "ledger"}]

@@ -14,6 +14,7 @@ _TUNING = {
     "name",
     "incremental_interval_s",
     "priority",
+    "incremental_max_delete",
     "task_objects",
     "task_bytes",
     "scan_threads",
@@ -109,6 +110,7 @@ class JobConfig:
     job_type: str = "import"  # or audit; or extra, its reverse, which only `audit --extra` makes
     incremental: bool = False
     incremental_interval_s: int = 86400
+    incremental_max_delete: int = 0  # objects; 0: a round deletes nothing at OSS
     import_since: int = 0  # unix seconds; 0 = everything
     last_modify: int = 0  # unix seconds; 0 = off
     skip_existing: bool = False

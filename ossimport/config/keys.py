@@ -193,8 +193,9 @@ _TUNNEL_KEYS = (
 JOB_KEYS = (
     Key("jobName", kinds.job_name, "local_test", "the name of the job"),
     Key("jobType", kinds.choice("import", "audit"), "import", "what the job does"),
-    Key("isIncremental", kinds.boolean, False, "if the source is scanned again and again"),
-    Key("incrementalModeInterval", kinds.whole(900, 10**8), 86400, "the seconds between scans"),
+    Key("isIncremental", kinds.boolean, False, "if the source is scanned round after round"),
+    Key("incrementalModeInterval", kinds.interval, 86400, "the seconds between two rounds"),
+    Key("incrementalMaxDelete", kinds.whole(0, 10**9), 0, "the most a round may delete at OSS"),
     Key("importSince", kinds.unix_time, 0, "the time after which objects are new"),
     Key("lastModify", kinds.unix_time, 0, "the time after which objects are not verified"),
     Key("isSkipExistFile", kinds.boolean, False, "if objects that are there are left alone"),

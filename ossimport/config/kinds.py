@@ -5,6 +5,7 @@ words name the rule and the cure; who calls it adds file, line and key. An empty
 here: it means the default.
 """
 
+import os
 import re
 import unicodedata
 import warnings
@@ -24,6 +25,7 @@ _SIZE = re.compile(r"([0-9]{1,15})([kmg]?)", re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _MAX_DIGITS = 18
 _MILLISECONDS = 10**11  # as seconds it would be the year 5138
+SHORTEST_INTERVAL_VARIABLE = "OSSIMPORT_SHORTEST_INTERVAL"
 _JOB_NAME = re.compile(r"[a-zA-Z0-9_-]{4,128}")
 
 
@@ -126,6 +128,12 @@ def whole(low: int, high: int) -> Kind:
         return int(text)
 
     return kind
+
+
+def interval(text: str) -> int:
+    """Seconds between two rounds. An environment variable allows less, for tests."""
+    seconds: int = whole(int(os.environ.get(SHORTEST_INTERVAL_VARIABLE, "900")), 10**8)(text)
+    return seconds
 
 
 def unix_time(text: str) -> int:

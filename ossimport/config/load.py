@@ -62,6 +62,7 @@ def load_job(path: Path, system: SystemConfig) -> JobConfig:
         job_type=value["jobType"],
         incremental=value["isIncremental"],
         incremental_interval_s=value["incrementalModeInterval"],
+        incremental_max_delete=value["incrementalMaxDelete"],
         import_since=value["importSince"],
         last_modify=value["lastModify"],
         skip_existing=value["isSkipExistFile"],
@@ -249,6 +250,9 @@ def _check_transfer(reading: Reading, value: Values) -> None:
     if value["isIncremental"] and value["incrementalModeInterval"] < _ADVISED_INTERVAL_S:
         text = "each scan lists everything: less than 3600 seconds costs many requests"
         reading.warn("incrementalModeInterval", text)
+    if value["isIncremental"] and value["jobType"] == "audit":
+        cure = "write isIncremental=false, and audit as often as you like"
+        reading.problem("isIncremental", "jobType=audit has no rounds", cure)
     if value["isUseExpressTunnel"]:
         text = "the tunnel is not used: data goes to destDomain directly"
         reading.warn("isUseExpressTunnel", text)

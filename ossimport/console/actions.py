@@ -47,6 +47,7 @@ def create_job(system: SystemConfig, ledger: Ledger, job: JobConfig) -> None:
             name=job.name,
             created_ms=time.time_ns() // 1_000_000,
             fingerprint=job.fingerprint,
+            incremental=job.incremental,
             settings=cluster_key(system.home).seal(job.to_json()),
             job_type=job.job_type,
             priority=job.priority,
@@ -77,10 +78,13 @@ def retry_job(ledger: Ledger, name: str) -> bool:
     return bool(failed) or (not was_running and ledger.job(name).state is JobState.RUNNING)
 
 
-def clean_job(system: SystemConfig, ledger: Ledger, name: str) -> list[tuple[Upload, str]]:
+def clean_job(
+    system: SystemConfig, ledger: Ledger, name: str, *, archive: bool
+) -> tuple[list[tuple[Upload, str]], Path | None]:
     """Remove every trace of the job but the objects at OSS, also while the service works on it.
 
-    Returns the multipart uploads that could not be dropped at OSS, and why.
+    Returns the multipart uploads that could not be dropped at OSS, and why; and where its records
+    are, if they are archived.
     """
     if not taken(system, ledger, name):
         raise JobNotFound(f"There is no job of the name {name}.")
@@ -92,9 +96,11 @@ def clean_job(system: SystemConfig, ledger: Ledger, name: str) -> list[tuple[Upl
         wait_until(lambda: _all_idle(ledger, name), WORKERS_LET_GO_S)
         left = _drop_uploads(system, ledger, name)
     # In this order: a ledger that comes up without the job would be rebuilt from its journal.
-    Journal(master_dir(system), name).remove()
+    journal = Journal(master_dir(system), name)
+    kept = journal.archive() if archive else None
+    journal.remove()
     ledger.forget_job(name)
-    return left
+    return left, kept
 
 
 def _all_idle(ledger: Ledger, name: str) -> bool:

@@ -1,17 +1,15 @@
 """Look at both ends of a job before it is submitted, and clear away what a job left at OSS."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 from ossimport.config import DestConfig, JobConfig, SystemConfig
 from ossimport.console.losses import tell_losses
-from ossimport.dest.base import Destination
+from ossimport.dest.opening import opened
 from ossimport.errors import PreflightError, StorageError
 from ossimport.model import Upload
 from ossimport.service.borrow import sandbox_for
 from ossimport.sources import open_listing
-from ossimport.transport import Endpoint, Transport
 
 # The transport cannot know who chose its address: here it is the job file.
 _CURES = {
@@ -30,7 +28,7 @@ def preflight(system: SystemConfig, job: JobConfig) -> None:
 
     Raises PreflightError with what is wrong at both ends.
     """
-    wrong = _not_yet(job)
+    wrong = []
     at = "the URLs of the list" if job.source.type == "http" else "srcDomain"
     try:
         _check_source(system, job)
@@ -46,17 +44,6 @@ def preflight(system: SystemConfig, job: JobConfig) -> None:
         raise PreflightError("\n".join(wrong))
     if job.writes:
         tell_losses(system, job)
-
-
-def _not_yet(job: JobConfig) -> list[str]:
-    """What the job asks for and this version does not do; to do something else would be worse."""
-    wrong = []
-    if job.incremental:
-        wrong.append(
-            "isIncremental=true is not in this version yet, and the job would end after one scan.\n"
-            "    cure: isIncremental=false, and isSkipExistFile=true in later jobs"
-        )
-    return wrong
 
 
 def abort_uploads(
@@ -77,7 +64,7 @@ def _check_source(system: SystemConfig, job: JobConfig) -> None:
 
 
 async def _check_dest(job: JobConfig) -> None:
-    async with _opened(job.dest) as dest:
+    async with opened(job.dest) as dest:
         if job.writes:
             await dest.check(job.dest.prefix)
             return
@@ -87,37 +74,13 @@ async def _check_dest(job: JobConfig) -> None:
 
 async def _abort(config: DestConfig, uploads: Sequence[Upload]) -> list[tuple[Upload, str]]:
     left = []
-    async with _opened(config) as dest:
+    async with opened(config) as dest:
         for upload in uploads:
             try:
                 await dest.abort_upload(upload.key, upload.upload_id)
             except StorageError as error:
                 left.append((upload, _told(error, "destDomain")))
     return left
-
-
-@asynccontextmanager
-async def _opened(config: DestConfig) -> AsyncIterator[Destination]:
-    # oss2 is slow to import: only verbs that talk to OSS shall pay for it.
-    from ossimport.dest.oss import OssDestination  # noqa: PLC0415
-
-    transport = Transport(max_connections=2)
-    try:
-        dest = OssDestination(
-            endpoint=Endpoint(config.scheme, config.host, config.port),
-            bucket=config.bucket,
-            access_key=config.access_key,
-            secret_key=config.secret_key.reveal(),
-            security_token=config.security_token.reveal(),
-            region=config.region,
-            transport=transport,
-        )
-        try:
-            yield dest
-        finally:
-            await dest.close()
-    finally:
-        await transport.close()
 
 
 def _told(error: StorageError, domain: str) -> str:

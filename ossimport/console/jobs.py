@@ -136,18 +136,22 @@ def retry_text(ledger: Ledger, name: str) -> str:
     """Ask for a retry of one job, and say what came of it as the original does."""
     if actions.retry_job(ledger, name):
         return "Retry has been submitted."
-    if ledger.job(name).state is JobState.PAUSED:
+    job = ledger.job(name)
+    if job.state is JobState.PAUSED:
         return f"job:{name} is paused, resume it first: bash console.sh resume {name}"
+    if job.incremental and job.state is JobState.RUNNING:
+        return f"Failed objects of job:{name} are copied again in its next round."
     return f"None failed tasks for job:{name}."
 
 
 @click.command()
 @click.argument("job", required=False)
+@click.option("--no-archive", is_flag=True, help="Remove its records and logs for good.")
 @with_system
-def clean(system: SystemConfig, job: str | None) -> None:
-    """Forget a job: its records and logs, not the objects at OSS."""
+def clean(system: SystemConfig, job: str | None, *, no_archive: bool) -> None:
+    """Forget a job, not the objects at OSS. Its records and logs move to master/history."""
     with borrow.ledger(system) as ledger:
-        clean_with_words(system, ledger, job or only_job(ledger))
+        clean_with_words(system, ledger, job or only_job(ledger), archive=not no_archive)
 
 
 def only_job(ledger: Ledger) -> str:
@@ -160,11 +164,15 @@ def only_job(ledger: Ledger) -> str:
     return names[0]
 
 
-def clean_with_words(system: SystemConfig, ledger: Ledger, name: str) -> None:
+def clean_with_words(
+    system: SystemConfig, ledger: Ledger, name: str, *, archive: bool = True
+) -> None:
     """Clean a job, and say so as the original does."""
-    left = actions.clean_job(system, ledger, name)
+    left, kept = actions.clean_job(system, ledger, name, archive=archive)
     home = "." if system.working_dir == system.home else str(system.working_dir)
     click.echo(f"delete jobs dir:{home}/master/jobs/{name}/")
+    if kept:
+        click.echo(f"Its records and logs are kept in {kept}/")
     for upload, why in left:
         click.echo(f"Warning: {_remains(upload, why)}", err=True)
     click.echo(f"Clean job:{name} completed.")

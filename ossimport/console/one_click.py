@@ -69,6 +69,7 @@ class OneClick:
         self._path = path
         self._manner = manner
         self._retried = False
+        self._goes_on = False  # the job does, after this run
         self._serves = start  # else a service elsewhere does the work
         self._started = (
             start and control.supervisor(system) is None
@@ -86,6 +87,8 @@ class OneClick:
         except OssImportError:
             self._stop_if_started()
             raise
+        if self._goes_on:
+            return code
         if code != DONE:
             self._stop_if_started()
         elif self._wants_stop():
@@ -97,6 +100,8 @@ class OneClick:
             return DECLINED
         while True:
             snapshot = watch(self._system, ledger, self._job.name, served_here=self._serves)
+            if snapshot.job.next_round_ms:
+                return self._round_is_over(snapshot)
             if snapshot.job.state is JobState.SUCCEED:
                 is_import = self._job.job_type == "import"
                 click.echo("Import to oss completed." if is_import else "Audit completed.")
@@ -110,6 +115,15 @@ class OneClick:
             if not self._wants_retry():
                 return FAILED_TASKS
             click.echo(retry_text(ledger, self._job.name))
+
+    def _round_is_over(self, snapshot: Snapshot) -> int:
+        """Leave an incremental job to the service, which is not to be stopped then."""
+        self._goes_on = True
+        click.echo(
+            f"The job goes on, round after round, until: bash console.sh clean {self._job.name}"
+            f"{sys_hint(self._system)}"
+        )
+        return FAILED_TASKS if snapshot.counts.failed.objects else DONE
 
     # -- the previous job ------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ Show = Callable[[Snapshot], None]
 def watch(system: SystemConfig, ledger: ConsoleLedger, name: str, *, served_here: bool) -> Snapshot:
     """Show the job until it has ended, then its last block and summary; return the last look.
 
+    Of an incremental job, a round that is over is an end.
+
     Raises ServiceError when the service is gone that served it here, JobNotFound when somebody
     cleans the job.
     """
@@ -46,13 +48,13 @@ def watch(system: SystemConfig, ledger: ConsoleLedger, name: str, *, served_here
 def follow(
     system: SystemConfig, ledger: ConsoleLedger, name: str, show: Show, *, served_here: bool
 ) -> Snapshot:
-    """Show every look at the job until it has ended. Raises as `watch` does."""
+    """Show every look at the job until it, or its round, has ended. Raises as `watch` does."""
     kept_at = 0.0
     while True:
         snapshot = _look(ledger, name)
         if snapshot:
             show(snapshot)
-            if snapshot.job.state is not JobState.RUNNING:
+            if snapshot.job.state is not JobState.RUNNING or snapshot.job.next_round_ms:
                 return snapshot
             if time.monotonic() - kept_at >= LINE_S:
                 keep(system, "job_stat.log", stat_text([snapshot]))

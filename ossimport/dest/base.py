@@ -123,5 +123,8 @@ class Destination(Protocol):
     async def abort_upload(self, key: str, upload_id: str) -> None:
         """Drop the upload and its parts. Idempotent: an unknown upload is no error."""
 
+    async def delete(self, key: str) -> None:
+        """Delete the object. Idempotent: one that is not there is no error."""
+
     async def close(self) -> None:
         """Give back connections. Idempotent."""

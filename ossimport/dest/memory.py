@@ -134,6 +134,11 @@ class MemoryDestination:
         check_key(key, self.limits, "abort_upload")
         self._uploads.pop(upload_id, None)
 
+    async def delete(self, key: str) -> None:
+        """Forget the object, if there is one."""
+        check_key(key, self.limits, "delete")
+        self.objects.pop(key, None)
+
     async def close(self) -> None:
         """Do nothing: the objects stay."""
 

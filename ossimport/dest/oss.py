@@ -210,6 +210,11 @@ class OssDestination:
             if exc.code != "NoSuchUpload":
                 raise
 
+    async def delete(self, key: str) -> None:
+        """Delete the object. OSS: DeleteObject, which answers the same when there is none."""
+        check_key(key, self.limits, "delete")
+        await self._control("delete", key, lambda bucket: bucket.delete_object(key))
+
     async def close(self) -> None:
         """Give back the control plane's connections and threads. Idempotent."""
         self._threads.shutdown(wait=False, cancel_futures=True)

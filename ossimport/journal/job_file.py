@@ -12,7 +12,7 @@ class JobFile:
 
     def __init__(self, root: Path) -> None:
         self.path = root / "job.json"
-        self._decided: tuple[bytes, int, bool] | None = None  # what the file says
+        self._decided: tuple[object, ...] | None = None  # what the file says
 
     def read(self) -> Job | None:
         """The job as the operator wants it, Running or Paused; None if there is none."""
@@ -26,7 +26,13 @@ class JobFile:
 
     def keep(self, job: Job) -> None:
         """Write down the job as it is now. Idempotent."""
-        decided = (job.settings, job.priority, job.state is JobState.PAUSED)
+        decided = (
+            job.settings,
+            job.priority,
+            job.state is JobState.PAUSED,
+            job.created_ms,
+            job.next_round_ms,
+        )
         if decided != self._decided:
             files.write(self.path, texts.job_text(job))
             files.sync_dir(self.path.parent)

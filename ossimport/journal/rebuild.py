@@ -16,7 +16,7 @@ from ossimport.ledger.base import (
     PlanStep,
     ScanFailure,
 )
-from ossimport.model import Outcome, Task, TaskState
+from ossimport.model import Outcome, Tally, Task, TaskState
 
 
 class RebuildableLedger(ConsoleLedger, MasterLedger, Protocol):
@@ -75,12 +75,18 @@ def _catch_up(journal: Journal, ledger: RebuildableLedger, job: str) -> None:
         step = PlanStep(seq, {}, tasks, failures=failures.get(seq, []))
         if seq == scan.seq:
             finished = dict.fromkeys(known.lanes.keys() - scan.lanes.keys())
-            excluded, counted = journal.excluded(), ledger.snapshot(job).counts.excluded
+            excluded, unchanged = journal.excluded(), journal.unchanged()
+            snapshot = ledger.snapshot(job)
+            counted = snapshot.counts.excluded
             step = replace(
                 step,
                 lanes={**finished, **scan.lanes},
                 excluded=excluded.objects - counted.objects,
                 excluded_bytes=excluded.bytes - counted.bytes,
+                unchanged=Tally(
+                    unchanged.objects - snapshot.unchanged.objects,
+                    unchanged.bytes - snapshot.unchanged.bytes,
+                ),
             )
         ledger.plan(job, step)
     if scan.finished:
@@ -96,7 +102,9 @@ def _restore_all(
     journal.sync()
     scan, excluded = journal.scan_state(), journal.excluded()
     failures = [failure for _, failure in journal.scan_failures()]
-    step = PlanStep(scan.seq, {}, (), excluded.objects, excluded.bytes, failures)
+    step = PlanStep(
+        scan.seq, {}, (), excluded.objects, excluded.bytes, failures, journal.unchanged()
+    )
     ledger.resume_at(job, scan, step)
 
 

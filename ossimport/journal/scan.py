@@ -50,6 +50,10 @@ class ScanRecord:
                 lanes=dict(lanes),
                 finished=False,
                 excluded=Tally(before.objects + step.excluded, before.bytes + step.excluded_bytes),
+                unchanged=Tally(
+                    point.unchanged.objects + step.unchanged.objects,
+                    point.unchanged.bytes + step.unchanged.bytes,
+                ),
                 excluded_end=excluded_end,
                 failures_end=failures_end,
             )

@@ -33,6 +33,7 @@ class Checkpoint:
     lanes: Mapping[int, Lane] = field(default_factory=dict)
     finished: bool = False
     excluded: Tally = field(default_factory=Tally)
+    unchanged: Tally = field(default_factory=Tally)
     excluded_end: int = 0  # bytes of excluded.list
     failures_from: int = 0  # bytes of scan_failures.list: what lies before was scanned again
     failures_end: int = 0
@@ -155,6 +156,7 @@ def checkpoint_text(point: Checkpoint) -> bytes:
             "finished": point.finished,
             "lanes": {str(number): list(lane) for number, lane in point.lanes.items()},
             "excluded": [point.excluded.objects, point.excluded.bytes],
+            "unchanged": [point.unchanged.objects, point.unchanged.bytes],
             "excludedListBytes": point.excluded_end,
             "scanFailuresListBytes": [point.failures_from, point.failures_end],
             "rescannedAfterStep": point.rescanned_after,
@@ -175,6 +177,7 @@ def parse_checkpoint(path: Path, data: bytes) -> Checkpoint:
             },
             finished=raw["finished"] is True,
             excluded=Tally(*map(number_of, raw["excluded"])),
+            unchanged=Tally(*map(number_of, raw["unchanged"])),
             excluded_end=number_of(raw["excludedListBytes"]),
             failures_from=failures_from,
             failures_end=failures_end,
@@ -195,6 +198,9 @@ def job_text(job: Job) -> bytes:
             "type": job.job_type,
             "priority": job.priority,
             "paused": job.state is JobState.PAUSED,
+            "incremental": job.incremental,
+            "round": job.round,
+            "nextRoundMs": job.next_round_ms,
         }
     )
 
@@ -211,6 +217,9 @@ def parse_job(path: Path, data: bytes) -> Job:
             job_type=text_of(raw.get("type", "import")),  # earlier versions had no other
             state=JobState.PAUSED if raw.get("paused") else JobState.RUNNING,
             priority=number_of(raw.get("priority", USUAL_PRIORITY)),
+            incremental=raw["incremental"] is True,
+            round=number_of(raw["round"]),
+            next_round_ms=number_of(raw["nextRoundMs"]),
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise damaged(path, f"it describes no job ({exc!r})") from exc

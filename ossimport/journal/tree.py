@@ -12,37 +12,41 @@
         failed_tasks/<task>@<workerhost>/     ended; some object failed
         succeed_tasks/<task>@<workerhost>/    ended
           TASK  audit.log  error.list  STATUS  DONE
+        catalog.db                            which versions are at OSS (incremental jobs)
+        rounds/<number>/                      all of the above of a round that is over
+          report.json  deleted.list
+      history/<job>/<created>/                all of the above of a job that was cleaned
 
 Files that are not named here are left alone.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ossimport.auditlog import Highlights, Slow
+from ossimport.auditlog import Slow
 from ossimport.errors import JobExists, ServiceError
 from ossimport.journal import digest, files, places, texts
+from ossimport.journal.catalog import Catalog
 from ossimport.journal.job_file import JobFile
 from ossimport.journal.places import Place, worker_host
-from ossimport.journal.replay import Replay, StoredTask
-from ossimport.journal.scan import ScanRecord
-from ossimport.ledger.base import Job, PlanStep, ScanFailure, ScanState
-from ossimport.model import Lane, Outcome, Scanned, Tally, Task, TaskState, Upload
-from ossimport.naming import display
+from ossimport.journal.reading import TreeReader
+from ossimport.ledger.base import Job, PlanStep, ScanState
+from ossimport.model import Lane, Scanned, Task, TaskState
 
 _STATUS = {TaskState.SUCCEED: b"Completed", TaskState.FAILED: b"Failed"}
-# Enough to see what is wrong; reading on would keep the operator of a hopeless job waiting.
-_MOST_FAILURES = 200_000
+# What a round leaves behind, beside the folders of tasks.
+_OF_A_ROUND = ("checkpoints", "excluded.list", "scan_failures.list", "slowest.list")
+_FOLDERS = (places.PENDING_FOLDER, places.DISPATCHED_FOLDER, *places.ENDED_FOLDERS.values())
 
 
-class Journal:
+class Journal(TreeReader):
     """One job's tree. Every method may raise ServiceError, with the cure, when the disk refuses.
 
-    `open`, `plan`, `rescanned`, `finish_scan` and `remove` are durable when they return. What the
-    others did, a power failure may take back until `sync`; a killed process loses nothing. One
-    thread may plan while another one follows the tasks.
+    `open`, `plan`, `rescanned`, `finish_scan`, `remove` and those of rounds are durable when they
+    return. What the others did, a power failure may take back until `sync`; a killed process loses
+    nothing. One thread may plan while another one follows the tasks. `catalog` is there after
+    `open`, for an incremental job.
     """
 
     def __init__(self, master_dir: Path, job: str) -> None:
@@ -50,15 +54,16 @@ class Journal:
             raise ServiceError(
                 f"{job!r} cannot be the name of a job. Cure: use letters, digits, _ and - only."
             )
-        self.root = master_dir / "jobs" / job
+        super().__init__(master_dir / "jobs" / job)
         self._queued = master_dir / "jobqueue" / job
+        self._history = master_dir / "history" / job
         self._job = JobFile(self.root)
-        self._scan = ScanRecord(self.root, job)
+        self._round = 1
+        self.catalog: Catalog | None = None
         self._strays_gone = False
         self._places: dict[str, Place] = {}  # of tasks that have not ended, as far as known
         self._unsynced_dirs: set[Path] = set()
         self._unsynced_logs: set[str] = set()
-        self._slowest: tuple[Slow, ...] | None = None
 
     @staticmethod
     def jobs(master_dir: Path) -> list[str]:
@@ -77,20 +82,18 @@ class Journal:
         stored = self.stored_job()
         if stored is not None and stored.created_ms != job.created_ms:
             raise JobExists(f"job {job.name} is there already, please clean it first")
-        folders = (
-            places.PENDING_FOLDER,
-            places.DISPATCHED_FOLDER,
-            *places.ENDED_FOLDERS.values(),
-        )
         for path in (
             self._scan.path.parent,
             self._queued.parent,
-            *map(self.root.joinpath, folders),
+            *map(self.root.joinpath, _FOLDERS),
         ):
             files.make_dir(path)
         files.sync_dir(self.root)
         self._job.keep(job)
         self._queue(wanted=not self._scan.point.finished)
+        self._round = job.round
+        if job.incremental and self.catalog is None:
+            self.catalog = Catalog(self.root / "catalog.db")
 
     def keep(self, job: Job) -> None:
         """Write down what the operator has decided of the job. Durable, idempotent."""
@@ -104,17 +107,84 @@ class Journal:
         """Remove the whole tree. Idempotent; what a crash leaves over does not count as a job."""
         gone = self.root.with_name(f".{self.root.name}.removed")
         files.remove_tree(gone)
-        if self.root.exists():
-            files.move(self.root, gone)
-            files.sync_dir(gone.parent)
-        self._queue(wanted=False)
+        self._move_away(gone)
         files.remove_tree(gone)
+
+    def archive(self) -> Path | None:
+        """Move the whole tree to `history`, without its catalog; return where it is then.
+
+        None if there is no tree; idempotent therefore.
+        """
+        job = self.stored_job()
+        if job is None:
+            return None
+        target = self._history / str(job.created_ms)
+        files.make_dir(self._history)
+        files.remove_tree(target)
+        self._move_away(target)
+        for name in files.names(target):
+            if name.startswith("catalog.db"):
+                files.remove(target / name)
+        return target
+
+    def _move_away(self, target: Path) -> None:
+        if self.catalog is not None:
+            self.catalog.close()
+            self.catalog = None
+        if self.root.exists():
+            files.move(self.root, target)
+            files.sync_dir(target.parent)
+            files.sync_dir(self.root.parent)
+        self._queue(wanted=False)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._scan.forget()
         self._job.forget()
         self._slowest, self._strays_gone = None, False
         self._places.clear()
         self._unsynced_dirs.clear()
         self._unsynced_logs.clear()
+
+    # -- rounds ----------------------------------------------------------------------------------
+
+    def end_round(self, job: Job, report: bytes) -> None:
+        """Write down that a round is over; `job` says when the next one begins. Idempotent."""
+        files.make_dir(self._round_dir(job.round))
+        files.write(self._round_dir(job.round) / "report.json", report)
+        files.sync_dir(self._round_dir(job.round))
+        self._job.keep(job)
+
+    def write_deleted(self, number: int, text: bytes) -> None:
+        """Keep the list of what round `number` deleted at OSS. Idempotent."""
+        files.make_dir(self._round_dir(number))
+        files.write(self._round_dir(number) / "deleted.list", text)
+
+    def begin_round(self, job: Job) -> None:
+        """Put away the tree of the round before, and begin that of `job`. Idempotent.
+
+        A round without tasks leaves its report only. Until job.json is written, as the last step,
+        the round before counts: it is over, so nothing of it is missed while it is half put away.
+        """
+        before = self._round_dir(job.round - 1)
+        files.make_dir(before)
+        for name in (*_FOLDERS, *_OF_A_ROUND):
+            here, there = self.root / name, before / name
+            if there.exists():
+                # Put away before a crash; what `open` made anew since is empty.
+                files.remove_tree(here)  # (its lists are not)
+            elif here.exists():
+                files.move(here, there)
+        if not any(place.ended for place in TreeReader(before).places()):
+            for name in (*_FOLDERS, "checkpoints"):
+                files.remove_tree(before / name)
+        files.sync_dir(before)
+        self._begin_anew()
+        self._job.keep(job)
+        self.open(job)
+
+    def _round_dir(self, number: int) -> Path:
+        return self.root / "rounds" / str(number)
 
     def _queue(self, *, wanted: bool) -> None:
         if wanted == self._queued.exists():
@@ -170,23 +240,6 @@ class Journal:
         """
         self._scan.rescan(scan)
         self._queue(wanted=not scan.finished)
-
-    def scan_state(self) -> ScanState:
-        """Where the scan stands; step 0 and no lanes when it has not begun."""
-        point = self._scan.point
-        return ScanState(point.seq, dict(point.lanes), point.finished)
-
-    def excluded(self) -> Tally:
-        """What the scan excluded in all steps."""
-        return self._scan.point.excluded
-
-    def scan_failures(self) -> list[tuple[int, ScanFailure]]:
-        """What could not be listed and was not scanned again since, with the step's number."""
-        return self._scan.failures()
-
-    def rescanned_after(self) -> int:
-        """The step after which scan failures became lanes the last time; 0 if they never did."""
-        return self._scan.point.rescanned_after
 
     def remove_strays(self) -> None:
         """Remove the tasks of a step whose checkpoint was never written."""
@@ -253,6 +306,8 @@ class Journal:
         files.write(path / "DONE", digest.done_text(stored) if succeeded else b"")
         files.sync_dir(path)
         self._keep_slowest(stored.slowest)
+        if self.catalog is not None:
+            self.catalog.ended(objects, stored.marks, self._round)
         self._move(place, Place(task_id, state, worker_host(worker or place.host)))
         self._unsynced_logs.discard(task_id)
         self._places.pop(task_id, None)
@@ -299,97 +354,9 @@ class Journal:
         self._places[place.task_id] = target
         self._unsynced_dirs.update((old.parent, new.parent))
 
-    # -- reading back ----------------------------------------------------------------------------
-
-    def places(self) -> Iterator[Place]:
-        """Where every task stands. Call `remove_strays` first."""
-        failed, succeeded = (places.ended(self.root, state) for state in places.ENDED_FOLDERS)
-        return chain(places.unfinished(self.root), failed, succeeded)
-
-    def step_of(self, place: Place) -> int:
-        """The number of the step that planned a task."""
-        path = self.root / place.path / "TASK"
-        return texts.step_of(path, files.read_start(path) or b"")
-
-    def task(self, place: Place) -> tuple[Task, int]:
-        """One task as it was planned, and the number of the step that planned it."""
-        path = self.root / place.path / "TASK"
-        task, seq = texts.parse_task(path, files.read(path) or b"")
-        if task.task_id != place.task_id:
-            raise files.damaged(path, f"it describes the task {task.task_id}")
-        return task, seq
-
-    def stored(self, place: Place) -> StoredTask:
-        """One task with what has become of its objects, by its audit.log."""
-        task, seq = self.task(place)
-        path = self.root / place.path
-        replay = Replay(task.objects, files.read(path / "audit.log") or b"")
-        return StoredTask(
-            task=task,
-            seq=seq,
-            state=place.state,
-            worker_host=place.host,
-            marks=bytes(replay.marks),
-            totals=replay.totals(),
-            failures=replay.failures,
-            uploads=replay.uploads,
-            slowest=replay.slowest(),
-            log_size=replay.log_size,
-        )
-
-    def summary(self, place: Place) -> digest.Summary | None:
-        """What DONE says of a task; None unless it succeeded."""
-        if place.state is not TaskState.SUCCEED:
-            return None
-        return digest.parse_done(files.read(self.root / place.path / "DONE") or b"")
-
-    def tasks(self) -> Iterator[StoredTask]:
-        """Every task of the steps that count. Reads all of the tree."""
-        seq = self._scan.point.seq
-        return (stored for stored in map(self.stored, self.places()) if stored.seq <= seq)
-
-    def failed_tasks(self) -> Iterator[StoredTask]:
-        """The tasks in failed_tasks/, and unfinished ones whose log has them ended with failures.
-
-        The latter were requeued, which the ledger may have forgotten. All that stand there at the
-        call: the caller may move them meanwhile, none comes twice.
-        """
-        failed = places.ended(self.root, TaskState.FAILED)
-        unfinished = places.unfinished(self.root)
-        begun = (p for p in unfinished if files.is_file(self.root / p.path / "audit.log"))
-        return chain(map(self.stored, failed), filter(_has_failed, map(self.stored, begun)))
-
-    def uploads(self) -> Iterator[Upload]:
-        """Multipart uploads that began and did not end, by the logs, which do not know parts."""
-        for place in self.places():
-            yield from (self.summary(place) or self.stored(place)).uploads
-
-    def highlights(self, names: int = 10) -> Highlights:
-        """The slowest objects, and what failed by code, with up to `names` names of each."""
-        groups = digest.FailureGroups(names)
-        for _, failure in self._scan.failures():
-            groups.add(display(failure.key), display(failure.code), display(failure.message))
-        complete = True
-        for place in places.ended(self.root, TaskState.FAILED):
-            if groups.objects >= _MOST_FAILURES:
-                complete = False
-                break
-            groups.add_list(files.read(self.root / place.path / "error.list") or b"")
-        return Highlights(self._known_slowest(), groups.by_code, complete)
-
-    def _known_slowest(self) -> tuple[Slow, ...]:
-        if self._slowest is None:
-            self._slowest = digest.parse_slowest(files.read(self.root / "slowest.list") or b"")
-        return self._slowest
-
     def _keep_slowest(self, new: Sequence[Slow]) -> None:
         known = self._known_slowest()
         merged = digest.merge_slowest(known, new)
         if merged != known:
             files.write(self.root / "slowest.list", digest.slowest_text(merged))
             self._slowest = merged
-
-
-def _has_failed(stored: StoredTask) -> bool:
-    """True if the log tells of a whole run in which some object failed."""
-    return Outcome.FAILED in stored.totals.objects and not stored.totals.left

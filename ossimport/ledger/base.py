@@ -221,6 +221,17 @@ class MasterLedger(Protocol):
 
     def set_speed(self, name: str, objects_per_second: float, bytes_per_second: float) -> None: ...
 
+    def end_round(self, name: str, next_round_ms: int) -> None:
+        """Say that the round is over, and when (epoch milliseconds) the next one begins."""
+
+    def begin_round(self, job: Job) -> None:
+        """Begin a round, as a new job with what was set for the old one while it ran.
+
+        `job` is the same job with the number and the `created_ms` of the new round. What was
+        planned and counted is forgotten; uploads that did not end, the outbox and the fence stay.
+        Nothing changes if the round has begun. Workers that hold a task get StaleClaim.
+        """
+
 
 class WorkerLedger(Protocol):
     """The worker's third. Calls with a claim raise StaleClaim when the claim is not live."""

@@ -31,7 +31,7 @@ A task's state is where its id stands: in `pending`, `dispatched`, `running`, or
 
 Fields of `oi:{job}`
     created fingerprint settings type state reason priority           as in `values.Job`
-    retries retries_done                                              as in `values.Job`
+    retries retries_done incremental round next_round                 as in `values.Job`
     scan            1 when all lanes are finished
     seq             number of the last plan step
     lane            the next free lane number
@@ -42,6 +42,7 @@ Fields of `oi:{job}`
     listed, copied, skipped, failed, vanished, excluded               objects; with `_bytes`, bytes
     proof1 proof2 proof3                                              objects copied with this proof
     unkept                                                            objects copied but for a part
+    unchanged, unchanged_bytes                                        skipped by the scan itself
     tasks_succeed, tasks_failed                                       tasks that ended so
 
 Fields of `oi:{job}:task:ID`

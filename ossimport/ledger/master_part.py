@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ossimport.ledger import packing
 from ossimport.ledger.arithmetic import count_marked, earlier_claims, milliseconds
-from ossimport.ledger.base import Event, PlannedTask, PlanStep, RunningTask, ScanState
+from ossimport.ledger.base import Event, Job, PlannedTask, PlanStep, RunningTask, ScanState
 from ossimport.ledger.keys import WORKERS, JobKeys
 from ossimport.ledger.scripted import Argument, Scripted
 from ossimport.model import JobState, Lane, Outcome, Proof, TaskState
@@ -148,6 +148,16 @@ class MasterPart(Scripted):
         args: list[Argument] = [objects_per_second, bytes_per_second]
         self._run("set_speed", name, [JobKeys(name).job], args)
 
+    def end_round(self, name: str, next_round_ms: int) -> None:
+        self._run("end_round", name, [JobKeys(name).job], [next_round_ms])
+
+    def begin_round(self, job: Job) -> None:
+        at = JobKeys(job.name)
+        queues = [at.pending, at.dispatched, at.running]
+        keys = [at.job, *queues, at.lanes, at.unlisted, at.ended, at.outbox, at.restored]
+        args: list[Argument] = [job.created_ms, job.round, at.task_prefix]
+        self._run("begin_round", job.name, keys, args)
+
 
 def _scan_arguments(step: PlanStep, lanes: Mapping[int, Lane | None]) -> list[Argument]:
     """What `apply_scan` in prelude.lua takes."""
@@ -157,6 +167,7 @@ def _scan_arguments(step: PlanStep, lanes: Mapping[int, Lane | None]) -> list[Ar
     failures: list[Argument] = [packing.pack_lane(failure.rescan) for failure in step.failures]
     return [
         *(step.excluded, step.excluded_bytes),
+        *(step.unchanged.objects, step.unchanged.bytes),
         *(len(lanes), *moved),
         *(len(failures), *failures),
     ]

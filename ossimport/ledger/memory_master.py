@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ossimport.ledger.arithmetic import earlier_claims, milliseconds
-from ossimport.ledger.base import Event, PlannedTask, PlanStep, RunningTask, ScanState
+from ossimport.ledger.base import Event, Job, PlannedTask, PlanStep, RunningTask, ScanState
 from ossimport.ledger.memory_shelf import Shelf
 from ossimport.ledger.records import behind
 from ossimport.model import JobState, Outcome, Proof, TaskState
@@ -185,3 +185,13 @@ class MemoryMasterPart(Shelf):
     def set_speed(self, name: str, objects_per_second: float, bytes_per_second: float) -> None:
         with self._record(name) as record:
             record.speed = (objects_per_second, bytes_per_second)
+
+    def end_round(self, name: str, next_round_ms: int) -> None:
+        with self._record(name) as record:
+            record.job = replace(record.job, next_round_ms=next_round_ms)
+            record.ended_ms = record.ended_ms or self._now_ms()
+
+    def begin_round(self, job: Job) -> None:
+        with self._record(job.name) as record:
+            if record.job.created_ms != job.created_ms:
+                self._records[job.name] = record.next_round(job)

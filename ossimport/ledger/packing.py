@@ -86,6 +86,9 @@ def job_fields(job: Job) -> list[str | int | bytes]:
         *("retries", job.retries),
         *("retries_done", job.retries_done),
         *("priority", job.priority),
+        *("incremental", int(job.incremental)),
+        *("round", job.round),
+        *("next_round", job.next_round_ms),
     ]
 
 
@@ -102,6 +105,9 @@ def job_from(name: str, fields: Fields) -> Job:
         retries=_number(fields, "retries"),
         retries_done=_number(fields, "retries_done"),
         priority=_number(fields, "priority"),
+        incremental=_number(fields, "incremental") == 1,
+        round=_number(fields, "round") or 1,
+        next_round_ms=_number(fields, "next_round"),
     )
 
 
@@ -181,6 +187,7 @@ def snapshot_from(
         elapsed=max(0, end_ms - job.created_ms) / 1000,
         seq=_number(fields, "seq"),
         unkept=_number(fields, "unkept"),
+        unchanged=Tally(_number(fields, "unchanged"), _number(fields, "unchanged_bytes")),
     )
 
 

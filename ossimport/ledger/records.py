@@ -21,6 +21,7 @@ from ossimport.ledger.base import (
 from ossimport.model import Counts, Lane, Outcome, Proof, Tally, TaskState, Upload
 
 LISTED = "listed"
+UNCHANGED = "unchanged"
 
 
 @dataclass
@@ -69,6 +70,28 @@ class JobRecord:
     speed: tuple[float, float] = (0.0, 0.0)
     holder: str = ""
     held_until_ms: int = 0
+
+    def next_round(self, job: Job) -> "JobRecord":
+        """The record of this job's next round."""
+        kept = replace(
+            self.job,
+            created_ms=job.created_ms,
+            round=job.round,
+            next_round_ms=0,
+            reason="",
+            scan_finished=False,
+            retries=0,
+            retries_done=0,
+        )
+        return JobRecord(
+            kept,
+            uploads=self.uploads,
+            fence=self.fence,
+            order=self.order,
+            event_number=self.event_number,
+            holder=self.holder,
+            held_until_ms=self.held_until_ms,
+        )
 
     def count(
         self,
@@ -141,6 +164,7 @@ class JobRecord:
             elapsed=max(0, end_ms - self.job.created_ms) / 1000,
             seq=self.seq,
             unkept=self.unkept,
+            unchanged=Tally(self.objects[UNCHANGED], self.bytes_[UNCHANGED]),
         )
 
     def tell(self, kind: str, task_id: str, **more: Any) -> None:
@@ -154,6 +178,9 @@ class JobRecord:
     def apply_scan(self, step: PlanStep, lanes: Mapping[int, Lane | None]) -> None:
         for number, lane in lanes.items():
             self.set_lane(number, lane)
+        for kind in (UNCHANGED, Outcome.SKIPPED, LISTED):
+            self.objects[kind] += step.unchanged.objects
+            self.bytes_[kind] += step.unchanged.bytes
         failures = len(step.failures)
         self.unlisted += [failure.rescan for failure in step.failures]
         self.objects[Outcome.EXCLUDED] += step.excluded

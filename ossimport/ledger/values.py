@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ossimport.model import Counts, JobState, Lane, Outcome, Proof, TaskState, Upload
+from ossimport.model import Counts, JobState, Lane, Outcome, Proof, Tally, TaskState, Upload
 
 USUAL_PRIORITY = 5  # of 0 to 9
+NOTHING = Tally()
 SHOWN_RUNNING = 200  # a person reads no more, a large cluster has more
 
 
@@ -15,7 +16,7 @@ class Job:
     """A submitted job. `settings` is sealed (see `seal.py`); the ledger never looks into it."""
 
     name: str
-    created_ms: int  # epoch milliseconds of the submit; part of every task id
+    created_ms: int  # epoch milliseconds of the submit, or the round's; part of every task id
     fingerprint: str  # of the settings that affect the result
     settings: bytes
     job_type: str = "import"  # import; audit; extra, which looks for the destination's objects
@@ -25,6 +26,9 @@ class Job:
     retries: int = 0  # how often a retry was asked for
     retries_done: int = 0  # how many of them the master has put back into tasks
     priority: int = USUAL_PRIORITY  # the higher one's tasks are dispatched first
+    incremental: bool = False  # one round after another
+    round: int = 1
+    next_round_ms: int = 0  # when the next round begins; 0 while this one is not over
 
 
 class PlannedTask(NamedTuple):
@@ -58,6 +62,7 @@ class PlanStep:
     excluded: int = 0
     excluded_bytes: int = 0
     failures: Sequence[ScanFailure] = ()
+    unchanged: Tally = NOTHING  # skipped already by the scan, see `Verdict.UNCHANGED`
 
 
 class ScanState(NamedTuple):
@@ -171,3 +176,4 @@ class Snapshot:
     elapsed: float = 0.0  # seconds from the submit to the end, or to now
     seq: int = 0  # the last step's number, as `ScanState.seq`
     unkept: int = 0  # copied objects that lost something on the way, see `model.Mark`
+    unchanged: Tally = NOTHING  # of `counts.skipped`, what the scan skipped

@@ -6,7 +6,7 @@
 from ossimport.report.cures import cure_for
 from ossimport.report.numbers import eta, human_bytes, human_time
 from ossimport.report.progress import progress_line
-from ossimport.report.stat import stat_json, stat_text
+from ossimport.report.stat import job_json, stat_json, stat_text
 from ossimport.report.summary import summary_text
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "eta",
     "human_bytes",
     "human_time",
+    "job_json",
     "progress_line",
     "stat_json",
     "stat_text",

@@ -1,5 +1,6 @@
 """`stat`: the original's block, our totals below it, and the same for programs."""
 
+import time
 from collections.abc import Sequence
 
 from ossimport.ledger.base import Snapshot
@@ -47,7 +48,8 @@ def _block(snapshot: Snapshot) -> list[str]:
         f"RunningTasks:{running}",
         f"SucceedTasks:{tasks.get(TaskState.SUCCEED, 0)}",
         f"FailedTasks:{tasks.get(TaskState.FAILED, 0)}",
-        f"ScanFinished:{'true' if job.scan_finished else 'false'}",
+        # Of an incremental job the original never says so: its scans have no end.
+        f"ScanFinished:{'true' if job.scan_finished and not job.incremental else 'false'}",
         "RunningTasks Progress:",
         *(
             f"{task.task_id}:{task.bytes_done}/{task.bytes_total} "
@@ -69,12 +71,14 @@ def totals(snapshot: Snapshot) -> list[str]:
         f"  {row[3]:>{widths[3]}}".rstrip()
         for row in rows
     ]
+    if job.incremental:
+        lines.append(f"round: {round_words(snapshot)}")
     if job.job_type == "import" or snapshot.counts.copied.objects:
         lines.append(f"proof: {proof_words(snapshot)}")
     if snapshot.unkept:
         where = f"master/jobs/{job.name}/*_tasks/*/audit.log"
         lines.append(f"metadata: {unkept_words(snapshot)}, see unkept= in {where}")
-    if job.state is JobState.RUNNING:
+    if job.state is JobState.RUNNING and not job.next_round_ms:
         lines.append(
             f"speed: {human_bytes(snapshot.bytes_per_second)}/s, "
             f"{snapshot.objects_per_second:,.1f} objects/s"
@@ -84,7 +88,8 @@ def totals(snapshot: Snapshot) -> list[str]:
         lines.append(f"time: {human_time(snapshot.elapsed)} so far")
         lines.append(f"paused, until: bash console.sh resume {job.name}")
     else:
-        lines.append(f"time: {human_time(snapshot.elapsed)} from submit to end")
+        since = "beginning" if job.incremental else "submit"
+        lines.append(f"time: {human_time(snapshot.elapsed)} from {since} to end")
     if job.reason:
         lines.append(f"reason: {display(job.reason)}")
     return lines
@@ -106,6 +111,21 @@ def proof_words(snapshot: Snapshot) -> str:
     return ", ".join(known) or "nothing was copied"
 
 
+def round_words(snapshot: Snapshot) -> str:
+    """Which round of an incremental job it is, what it found unchanged, and when the next begins.
+
+    The time is local.
+    """
+    job = snapshot.job
+    words = f"{job.round}"
+    if job.next_round_ms:
+        begins = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.next_round_ms / 1000))
+        words += f" is over, the next one begins at {begins}"
+    if snapshot.unchanged.objects:
+        words += f"; {snapshot.unchanged.objects:,} skipped objects are unchanged since they came"
+    return words
+
+
 def unkept_words(snapshot: Snapshot) -> str:
     """How many of the copied objects lost something on the way."""
     return f"{snapshot.unkept:,} copied without all that the source keeps beside the bytes"
@@ -113,10 +133,11 @@ def unkept_words(snapshot: Snapshot) -> str:
 
 def stat_json(snapshots: Sequence[Snapshot]) -> dict[str, object]:
     """The same for programs. `tasks` counts every task once; `etaSeconds` is None when unknown."""
-    return {"jobs": [_job_json(snapshot) for snapshot in snapshots]}
+    return {"jobs": [job_json(snapshot) for snapshot in snapshots]}
 
 
-def _job_json(snapshot: Snapshot) -> dict[str, object]:
+def job_json(snapshot: Snapshot) -> dict[str, object]:
+    """One job of `stat_json`."""
     job = snapshot.job
     amounts = {"listed": snapshot.counts.listed, **outcomes(snapshot.counts)}
     seconds = eta(snapshot)
@@ -127,6 +148,14 @@ def _job_json(snapshot: Snapshot) -> dict[str, object]:
         "reason": job.reason,
         "priority": job.priority,
         "scanFinished": job.scan_finished,
+        "round": {
+            "number": job.round,
+            "isOver": job.next_round_ms > 0,
+            "nextBegins": job.next_round_ms / 1000 or None,
+            "unchanged": snapshot.unchanged.objects,
+        }
+        if job.incremental
+        else None,
         "tasks": {state.value: snapshot.tasks.get(state, 0) for state in TaskState},
         "objects": {name: amount.objects for name, amount in amounts.items()},
         "bytes": {name: amount.bytes for name, amount in amounts.items()},

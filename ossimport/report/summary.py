@@ -9,7 +9,7 @@ from ossimport.model import JobState
 from ossimport.naming import display
 from ossimport.report.cures import cure_for
 from ossimport.report.numbers import human_bytes, human_time
-from ossimport.report.stat import proof_words, unkept_words
+from ossimport.report.stat import proof_words, round_words, unkept_words
 from ossimport.report.words import terms
 
 _SLOWEST = 3
@@ -22,6 +22,8 @@ def summary_text(snapshot: Snapshot, highlights: Highlights, tree: Path) -> str:
     """
     job, counts = snapshot.job, snapshot.counts
     lines = [f"Job {job.name}: {job.state} after {human_time(snapshot.elapsed)}"]
+    if job.incremental:
+        lines.append(f"  round: {round_words(snapshot)}")
     if job.reason:
         lines.append(f"  reason: {display(job.reason)}")
     if job.scan_finished and not counts.listed.objects:
@@ -115,6 +117,9 @@ def _logs(snapshot: Snapshot, tree: Path) -> list[str]:
 
 def _next(snapshot: Snapshot) -> str:
     job, counts = snapshot.job, snapshot.counts
+    if job.next_round_ms:
+        mend = "mend what is named above; " if counts.failed.objects else "nothing; "
+        return f"{mend}the next round copies what is missing, new or changed"
     if job.scan_finished and not counts.listed.objects:
         return f"mend the job file, then: bash console.sh clean {job.name}; submit it again"
     if job.state is JobState.SUCCEED and counts.vanished.objects:
@@ -128,6 +133,7 @@ def _next(snapshot: Snapshot) -> str:
     if job.state in (JobState.FAILED, JobState.ABORT):
         what = "what is named above" if job.state is JobState.FAILED else "the reason"
         return f"mend {what}, then: bash console.sh retry {job.name}"
+    way_on = "bash console.sh start goes on if it is stopped"
     if job.state is JobState.PAUSED:
-        return f"bash console.sh resume {job.name} lets it go on"
-    return "bash console.sh stat shows how it goes; bash console.sh start goes on if it is stopped"
+        way_on = f"bash console.sh resume {job.name} lets it go on"
+    return f"bash console.sh stat shows how it goes; {way_on}"

@@ -163,6 +163,7 @@ class DestinationContract:
             dest.list_parts(key, "id"),
             dest.finish_upload(key, "id", {1: "etag"}),
             dest.abort_upload(key, "id"),
+            dest.delete(key),
         ):
             error = await refusal(call)
             assert (error.code, error.key) == ("InvalidKey", key)
@@ -446,6 +447,15 @@ class DestinationContract:
         assert [(p.etag, p.size) for p in held.values()] == [(p.etag, p.size) for p in sent]
         assert {p.crc64 for p in held.values()} <= {None, *(p.crc64 for p in sent)}
         await subject.dest.abort_upload(key, upload_id)
+
+    async def test_a_deleted_object_is_gone_and_no_other(self, subject: Subject) -> None:
+        key, other = subject.prefix + "a +&ü", subject.prefix + "a"
+        for each in (key, other):
+            await subject.dest.put(each, b"body", PLAIN)
+        for _ in range(2):
+            await subject.dest.delete(key)
+        assert await subject.dest.stat(key) is None
+        assert await subject.dest.stat(other) is not None
 
     async def test_two_uploads_of_one_key_do_not_mix(self, subject: Subject) -> None:
         key = subject.prefix + "upload"

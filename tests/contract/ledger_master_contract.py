@@ -1,5 +1,7 @@
 """What every ledger must do for the master."""
 
+from dataclasses import replace
+
 import pytest
 
 from ossimport.errors import LedgerBehind, StaleClaim
@@ -11,10 +13,12 @@ from ossimport.ledger.base import (
     ScanState,
 )
 from ossimport.model import (
+    Counts,
     JobState,
     Lane,
     Outcome,
     Proof,
+    Tally,
     TaskState,
 )
 from tests.contract.ledger_material import (
@@ -336,3 +340,44 @@ class MasterContract:
             unkept=0,
         )
         assert take(ledger, "T1").claims == claims
+
+    def test_what_the_scan_found_unchanged_is_listed_and_skipped(self, ledger: Ledger) -> None:
+        first = PlanStep(1, {0: None}, [planned(1)], unchanged=Tally(4, 40))
+        for _ in range(2):
+            ledger.plan(JOB.name, first)
+        snapshot = ledger.snapshot(JOB.name)
+        assert objects(snapshot) == {"listed": 7, "skipped": 4, "left": 3}
+        assert snapshot.counts.skipped == snapshot.unchanged == Tally(4, 40)
+        assert snapshot.counts.listed.bytes == 3 * SIZE + 40
+
+    def test_a_round_begins_with_nothing_but_what_was_set_for_the_job(self, ledger: Ledger) -> None:
+        failure = ScanFailure("k", "AccessDenied", "no", Lane("a", "b"))
+        ledger.plan(
+            JOB.name,
+            PlanStep(1, {3: Lane("x")}, [planned(1), planned(2)], 2, 20, [failure], Tally(1, 10)),
+        )
+        claim = take(ledger, "T1")
+        ledger.save_upload(claim, 0, UPLOAD)
+        ledger.record(claim, flush(1, [LEFT] * 3, [COPIED, FAILED, LEFT]))
+        ledger.reseal(JOB.name, b"other")
+        ledger.end_round(JOB.name, 4_000)
+        assert ledger.job(JOB.name).next_round_ms == 4_000
+        fresh = replace(JOB, created_ms=JOB.created_ms + 1, round=2)
+        for _ in range(2):
+            ledger.begin_round(fresh)
+        snapshot = ledger.snapshot(JOB.name)
+        assert snapshot.job == replace(fresh, settings=b"other")
+        assert snapshot.counts == Counts()
+        assert (snapshot.unchanged, snapshot.unkept, snapshot.seq) == (Tally(), 0, 0)
+        assert not any(snapshot.proof.values())
+        assert not any(snapshot.tasks.values())
+        assert ledger.scan_state(JOB.name) == ScanState(0, {}, False)
+        assert ledger.outbox(JOB.name, 9) == []
+        assert ledger.uploads(JOB.name) == [UPLOAD]
+        with pytest.raises(StaleClaim):
+            ledger.record(claim, flush(2, [COPIED, FAILED, LEFT], [COPIED] * 3))
+        ledger.plan(JOB.name, step(1, planned(1)))
+        again = take(ledger, "T1")
+        assert again.fence > claim.fence
+        assert again.flushes == 0
+        assert not any(again.marks)

@@ -224,16 +224,3 @@ def test_the_readme_command_works_from_another_directory(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     assert "ossimport" in done.stdout
-
-
-@pytest.mark.parametrize(("key", "value"), [("isIncremental", "true")])
-def test_what_is_not_there_yet_is_refused_before_anything_is_copied(
-    home: Path, key: str, value: str
-) -> None:
-    with migration(home) as demo:
-        demo.job[key] = value
-        demo.apply()
-        demo.write("a", b"a")
-        out = demo.import_job(code=3)
-        assert "not in this version yet" in out
-        assert demo.run("stat", "--json").stdout.strip() in ('{"jobs": []}', '{\n  "jobs": []\n}')

@@ -54,6 +54,7 @@ class Cluster:
             host="here",
             slots=2,
             clock=lambda: self.now,
+            wall_clock=lambda: self.now,
         )
 
     def _send(self, job: str, task_id: str) -> None:

@@ -140,8 +140,6 @@ def test_every_value_of_a_job_file_arrives(home: Path) -> None:
         home,
         jobName="a_name",
         jobType="audit",
-        isIncremental="true",
-        incrementalModeInterval="3600",
         importSince="1",
         lastModify="2",
         isSkipExistFile="true",
@@ -173,8 +171,6 @@ def test_every_value_of_a_job_file_arrives(home: Path) -> None:
     assert job == JobConfig(
         name="a_name",
         job_type="audit",
-        incremental=True,
-        incremental_interval_s=3600,
         import_since=1,
         last_modify=2,
         skip_existing=True,
@@ -326,6 +322,15 @@ def test_an_interval_below_an_hour_is_a_warning_where_it_counts(home: Path) -> N
     (warning,) = _job(home, isIncremental="true", incrementalModeInterval="900").warnings
 
     assert "job.cfg:8: incrementalModeInterval: " in warning
+
+
+def test_an_incremental_job_has_its_rounds_and_an_audit_none(home: Path) -> None:
+    rounds = {"incrementalModeInterval": "7200", "incrementalMaxDelete": "9"}
+    job = _job(home, isIncremental="true", **rounds)
+    told = job.incremental, job.incremental_interval_s, job.incremental_max_delete
+    assert told == (True, 7200, 9)
+    with pytest.raises(ConfigError, match="jobType=audit has no rounds"):
+        _job(home, isIncremental="true", jobType="audit", **rounds)
 
 
 def test_a_dest_prefix_that_is_no_directory_is_a_warning(home: Path) -> None:

@@ -144,6 +144,7 @@ def test_stat_for_programs_has_the_promised_shape() -> None:
                 "reason": "",
                 "priority": 5,
                 "scanFinished": True,
+                "round": None,
                 "tasks": {"pending": 3, "dispatched": 0, "running": 1, "succeed": 4, "failed": 2},
                 "objects": {
                     "listed": 3700,

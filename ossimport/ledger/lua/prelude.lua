@@ -76,13 +76,15 @@ local function set_lane(job, lanes, number, packed)
 end
 
 -- Applies what a plan step found besides tasks. ARGV[first] on: excluded objects, their bytes,
--- number of lanes, {lane number, packed lane}..., number of failures, {packed lane}...
+-- unchanged objects, their bytes, number of lanes, {lane number, packed lane}..., number of failures, {packed lane}...
 -- Returns the index behind them.
 local function apply_scan(job, lanes, unlisted, first)
   local excluded = ARGV[first]
   local excluded_bytes = ARGV[first + 1]
-  local at = first + 3
-  for _ = 1, tonumber(ARGV[first + 2]) do
+  local unchanged = ARGV[first + 2]
+  local unchanged_bytes = ARGV[first + 3]
+  local at = first + 5
+  for _ = 1, tonumber(ARGV[first + 4]) do
     set_lane(job, lanes, ARGV[at], ARGV[at + 1])
     at = at + 2
   end
@@ -94,6 +96,10 @@ local function apply_scan(job, lanes, unlisted, first)
   redis.call('HINCRBY', job, 'excluded', excluded)
   redis.call('HINCRBY', job, 'excluded_bytes', excluded_bytes)
   redis.call('HINCRBY', job, 'failed', failures)
+  for _, kind in ipairs({'unchanged', 'skipped', 'listed'}) do
+    redis.call('HINCRBY', job, kind, unchanged)
+    redis.call('HINCRBY', job, kind .. '_bytes', unchanged_bytes)
+  end
   redis.call('HINCRBY', job, 'listed', excluded + failures)
   redis.call('HINCRBY', job, 'listed_bytes', excluded_bytes)
   return at + 1

@@ -1,0 +1,137 @@
+"""What is read back from the tree of a job: tasks, their fate, and what of it is worth telling."""
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from ossimport.auditlog import Highlights, Slow
+from ossimport.journal import digest, files, places, texts
+from ossimport.journal.places import Place
+from ossimport.journal.replay import Replay, StoredTask
+from ossimport.journal.scan import ScanRecord
+from ossimport.ledger.base import ScanFailure, ScanState
+from ossimport.model import Outcome, Tally, Task, TaskState, Upload
+from ossimport.naming import display
+
+# Enough to see what is wrong; reading on would keep the operator of a hopeless job waiting.
+_MOST_FAILURES = 200_000
+
+
+class TreeReader:
+    """Reads what `Journal` writes. Every method may raise ServiceError."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._scan = ScanRecord(root, root.name)
+        self._slowest: tuple[Slow, ...] | None = None
+
+    # -- the scan --------------------------------------------------------------------------------
+
+    def scan_state(self) -> ScanState:
+        """Where the scan stands; step 0 and no lanes when it has not begun."""
+        point = self._scan.point
+        return ScanState(point.seq, dict(point.lanes), point.finished)
+
+    def excluded(self) -> Tally:
+        """What the scan excluded in all steps."""
+        return self._scan.point.excluded
+
+    def unchanged(self) -> Tally:
+        """What the scan found unchanged in all steps."""
+        return self._scan.point.unchanged
+
+    def scan_failures(self) -> list[tuple[int, ScanFailure]]:
+        """What could not be listed and was not scanned again since, with the step's number."""
+        return self._scan.failures()
+
+    def rescanned_after(self) -> int:
+        """The step after which scan failures became lanes the last time; 0 if they never did."""
+        return self._scan.point.rescanned_after
+
+    # -- the tasks -------------------------------------------------------------------------------
+
+    def places(self) -> Iterator[Place]:
+        """Where every task stands. Call `remove_strays` first."""
+        failed, succeeded = (places.ended(self.root, state) for state in places.ENDED_FOLDERS)
+        return chain(places.unfinished(self.root), failed, succeeded)
+
+    def step_of(self, place: Place) -> int:
+        """The number of the step that planned a task."""
+        path = self.root / place.path / "TASK"
+        return texts.step_of(path, files.read_start(path) or b"")
+
+    def task(self, place: Place) -> tuple[Task, int]:
+        """One task as it was planned, and the number of the step that planned it."""
+        path = self.root / place.path / "TASK"
+        task, seq = texts.parse_task(path, files.read(path) or b"")
+        if task.task_id != place.task_id:
+            raise files.damaged(path, f"it describes the task {task.task_id}")
+        return task, seq
+
+    def stored(self, place: Place) -> StoredTask:
+        """One task with what has become of its objects, by its audit.log."""
+        task, seq = self.task(place)
+        path = self.root / place.path
+        replay = Replay(task.objects, files.read(path / "audit.log") or b"")
+        return StoredTask(
+            task=task,
+            seq=seq,
+            state=place.state,
+            worker_host=place.host,
+            marks=bytes(replay.marks),
+            totals=replay.totals(),
+            failures=replay.failures,
+            uploads=replay.uploads,
+            slowest=replay.slowest(),
+            log_size=replay.log_size,
+        )
+
+    def summary(self, place: Place) -> digest.Summary | None:
+        """What DONE says of a task; None unless it succeeded."""
+        if place.state is not TaskState.SUCCEED:
+            return None
+        return digest.parse_done(files.read(self.root / place.path / "DONE") or b"")
+
+    def tasks(self) -> Iterator[StoredTask]:
+        """Every task of the steps that count. Reads all of the tree."""
+        seq = self._scan.point.seq
+        return (stored for stored in map(self.stored, self.places()) if stored.seq <= seq)
+
+    def failed_tasks(self) -> Iterator[StoredTask]:
+        """The tasks in failed_tasks/, and unfinished ones whose log has them ended with failures.
+
+        The latter were requeued, which the ledger may have forgotten. All that stand there at the
+        call: the caller may move them meanwhile, none comes twice.
+        """
+        failed = places.ended(self.root, TaskState.FAILED)
+        unfinished = places.unfinished(self.root)
+        begun = (p for p in unfinished if files.is_file(self.root / p.path / "audit.log"))
+        return chain(map(self.stored, failed), filter(_has_failed, map(self.stored, begun)))
+
+    def uploads(self) -> Iterator[Upload]:
+        """Multipart uploads that began and did not end, by the logs, which do not know parts."""
+        for place in self.places():
+            yield from (self.summary(place) or self.stored(place)).uploads
+
+    def highlights(self, names: int = 10) -> Highlights:
+        """The slowest objects, and what failed by code, with up to `names` names of each."""
+        groups = digest.FailureGroups(names)
+        for _, failure in self._scan.failures():
+            groups.add(display(failure.key), display(failure.code), display(failure.message))
+        complete = True
+        for place in places.ended(self.root, TaskState.FAILED):
+            if groups.objects >= _MOST_FAILURES:
+                complete = False
+                break
+            groups.add_list(files.read(self.root / place.path / "error.list") or b"")
+        return Highlights(self._known_slowest(), groups.by_code, complete)
+
+    def _known_slowest(self) -> tuple[Slow, ...]:
+        if self._slowest is None:
+            self._slowest = digest.parse_slowest(files.read(self.root / "slowest.list") or b"")
+        return self._slowest
+
+
+def _has_failed(stored: StoredTask) -> bool:
+    """True if the log tells of a whole run in which some object failed."""
+    return Outcome.FAILED in stored.totals.objects and not stored.totals.left

@@ -1,0 +1,149 @@
+"""The rounds of an incremental job: when one ends, what is kept of it, when the next begins.
+
+A round begins `incrementalModeInterval` seconds after the one before began; one that takes longer
+is followed at once. A round that a stopped service missed is begun when it starts again, once.
+Before it ends, a round deletes at OSS what is gone from the source, if the job wants that.
+"""
+
+import json
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ossimport import report
+from ossimport.errors import ServiceError, StorageError
+from ossimport.journal import Journal
+from ossimport.ledger.base import Job, Ledger, Snapshot
+from ossimport.model import JobState
+from ossimport.naming import display
+from ossimport.pruning import Fate, Pruned
+from ossimport.scan_steps import JobPlan, Prune
+
+log = logging.getLogger(__name__)
+
+
+class Rounds:
+    """Ends and begins the rounds of one job: journal first, then ledger."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        journal: Journal,
+        open_job: Callable[[Job], JobPlan],
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives seconds since 1970."""
+        self._ledger = ledger
+        self._journal = journal
+        self._open_job = open_job
+        self._clock = clock
+        self._deleting: _Deleting | None = None
+
+    def catch_up(self, job: Job) -> bool:
+        """Bring a ledger that lost the beginning of the last round to it; False if it has not."""
+        stored = self._journal.stored_job()
+        if stored is None or stored.fingerprint != job.fingerprint or stored.round <= job.round:
+            return False
+        log.warning("job %s: the ledger lacks round %d: begun there too", job.name, stored.round)
+        self._ledger.begin_round(stored)
+        return True
+
+    def end(self, snapshot: Snapshot) -> None:
+        """End a round in which nothing is left to copy; call it again until it has ended."""
+        job = snapshot.job
+        if self._deleting is None:
+            self._deleting = self._begin_deleting(job)
+        if not self._deleting.is_done:
+            return
+        fates, trouble = self._deleting.fates, self._deleting.trouble
+        self._settle(job, fates)
+        interval_ms = self._open_job(job).interval_s * 1000
+        over = replace(job, next_round_ms=max(self._now_ms(), job.created_ms + interval_ms))
+        self._journal.end_round(over, _report(snapshot, fates, trouble))
+        reasons = [trouble] if trouble else []
+        if not snapshot.counts.listed.objects:
+            reasons.append("no object was found: check srcPrefix, srcBucket and importSince")
+        if reasons:
+            reason = f"round {job.round}: {'; '.join(reasons)}"
+            self._ledger.set_state(job.name, JobState.RUNNING, reason, only_if=JobState.RUNNING)
+        self._ledger.end_round(job.name, over.next_round_ms)
+        self._deleting = None
+
+    def begin_if_due(self, job: Job) -> bool:
+        """Begin the next round of a job whose last one is over, if it is time to."""
+        now_ms = self._now_ms()
+        if now_ms < job.next_round_ms:
+            return False
+        fresh = replace(job, created_ms=now_ms, round=job.round + 1, next_round_ms=0)
+        self._journal.begin_round(fresh)
+        self._ledger.begin_round(fresh)
+        return True
+
+    # -- what is gone ----------------------------------------------------------------------------
+
+    def _begin_deleting(self, job: Job) -> "_Deleting":
+        """Begin to delete what is gone; it is done at once if there is nothing to do."""
+        catalog = self._journal.catalog
+        plan = self._open_job(job)
+        if catalog is None or not plan.max_delete or job.round == 1:
+            return _Deleting()
+        if self._journal.scan_failures():
+            return _Deleting(trouble="nothing was deleted, because the listing is not complete")
+        gone = catalog.gone(job.round, plan.max_delete + 1)
+        if len(gone) > plan.max_delete:
+            return _Deleting(
+                trouble="nothing was deleted, because more objects are gone from the source than"
+                f" incrementalMaxDelete={plan.max_delete}"
+            )
+        return _Deleting(gone, plan.prune) if gone else _Deleting()
+
+    def _settle(self, job: Job, fates: Sequence[Fate]) -> None:
+        """Write down what was deleted, and forget what need not be looked for again."""
+        if not fates:
+            return
+        lines = (f"{display(fate.key)}\t{fate.pruned}\t{display(fate.message)}\n" for fate in fates)
+        self._journal.write_deleted(job.round, "".join(lines).encode())
+        if self._journal.catalog is not None:
+            again = (Pruned.REFUSED, Pruned.STILL_THERE)
+            self._journal.catalog.forget(f.key for f in fates if f.pruned not in again)
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+
+class _Deleting:
+    """One round's deletions, in a thread of their own: the master has other jobs."""
+
+    def __init__(
+        self, gone: Sequence[tuple[str, int]] = (), prune: Prune | None = None, trouble: str = ""
+    ) -> None:
+        self.fates: list[Fate] = []
+        self.trouble = trouble
+        self._thread: threading.Thread | None = None
+        if prune is not None:
+            self._thread = threading.Thread(target=self._run, args=(gone, prune), daemon=True)
+            self._thread.start()
+
+    @property
+    def is_done(self) -> bool:
+        return self._thread is None or not self._thread.is_alive()
+
+    def _run(self, gone: Sequence[tuple[str, int]], prune: Prune) -> None:
+        self.trouble = "the deletions did not come to their end, see logs/master.log"
+        try:
+            self.fates = prune(gone)
+            self.trouble = ""
+        except (StorageError, ServiceError) as exc:
+            log.error("deletions were given up: %s", exc)
+            self.trouble = f"not all that is gone was deleted: {exc}"
+
+
+def _report(snapshot: Snapshot, fates: Sequence[Fate], trouble: str) -> bytes:
+    """`stat --json` of the job, and what was deleted."""
+    counted = Counter(fate.pruned.value for fate in fates)
+    job = report.job_json(snapshot)
+    told = {**job, "gone": {each.value: counted[each.value] for each in Pruned}, "note": trouble}
+    return json.dumps(told, indent=1).encode() + b"\n"
