@@ -358,7 +358,7 @@ class MasterContract:
         )
         claim = take(ledger, "T1")
         ledger.save_upload(claim, 0, UPLOAD)
-        ledger.record(claim, flush(1, [LEFT] * 3, [COPIED, FAILED, LEFT]))
+        ledger.record(claim, flush(1, [LEFT] * 3, [LESS, FAILED, LEFT]))
         ledger.reseal(JOB.name, b"other")
         ledger.end_round(JOB.name, 4_000)
         assert ledger.job(JOB.name).next_round_ms == 4_000
@@ -375,7 +375,7 @@ class MasterContract:
         assert ledger.outbox(JOB.name, 9) == []
         assert ledger.uploads(JOB.name) == [UPLOAD]
         with pytest.raises(StaleClaim):
-            ledger.record(claim, flush(2, [COPIED, FAILED, LEFT], [COPIED] * 3))
+            ledger.record(claim, flush(2, [LESS, FAILED, LEFT], [COPIED] * 3))
         ledger.plan(JOB.name, step(1, planned(1)))
         again = take(ledger, "T1")
         assert again.fence > claim.fence
