@@ -75,7 +75,7 @@ TABLE: Mapping[Aspect, Mapping[str, Fate]] = {
     Aspect.VERSIONS: _row(SEEN=("oss", "s3"), UNTOLD=("cos", "bos", "ks3", "azure")),
     Aspect.REDIRECT: _row(NAMED=("s3", "cos", "ks3", "http")),
     Aspect.LOCKS: _row(NAMED=("oss", "s3", "cos", "azure", "http")),
-    Aspect.EXPIRY: _row(NAMED=("azure", "http"), UNTOLD=("qiniu", "youpai")),
+    Aspect.EXPIRY: _row(NAMED=("azure", "http"), MAPPED=("youpai",), UNTOLD=("qiniu",)),
     Aspect.ENCRYPTION: _row(UNTOLD=("oss", "s3", "cos", "bos", "ks3", "azure")),
     Aspect.OWNER: _row(UNTOLD=("local",)),
     Aspect.FILE_SYSTEM: _row(SEEN=("local",)),

@@ -132,6 +132,24 @@ async def test_only_what_states_all_that_is_needed_may_be_copied(
     assert '\r\nif-match: "E"\r\n' in heads[0]
 
 
+async def test_old_versions_are_looked_for_below_the_prefix() -> None:
+    version = "<Version><Key>a/b</Key><IsLatest>{}</IsLatest></Version>"
+    marker = "<DeleteMarker><Key>a/b</Key><IsLatest>{}</IsLatest></DeleteMarker>"
+    body = "".join([version.format("false"), marker.format("false"), version.format("true")])
+    for reply, wanted in (
+        (answer("200 OK", body.encode()), {"old versions": 2}),
+        (answer("403 No", b"<Error><Code>AccessDenied</Code></Error>"), {}),
+    ):
+        transport = Transport(idle_timeout=0.2)
+        with answering(reply) as (server, heads):
+            source = OssSource(access(server.endpoint), "a/", transport)
+            assert await source.untold(500) == wanted
+            await source.close()
+        await transport.close()
+        target = heads[0].split(" ")[1]
+        assert target == "/bucket/?max-keys=500&prefix=a%2F&versions"
+
+
 # -- listings
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.model import Lane, Scanned
-from ossimport.sources.base import Checksum, Source, Tagged
+from ossimport.sources.base import Checksum, Source, Tagged, Untold
 from ossimport.sources.s3 import S3Source
 from tests.contract.at_oss import at_oss
 from tests.contract.source_contract import SourceContract, World
@@ -185,6 +185,22 @@ async def test_the_tags_of_an_object_can_be_asked_for(world: MotoWorld) -> None:
     said = (await source.read(entry.info, 0, 4)).headers
     assert said["x-amz-tagging-count"] == "2"
     assert await source.tags(entry.info) == {"team": "a b", "empty": ""}
+    await source.close()
+
+
+async def test_old_versions_are_seen(world: MotoWorld) -> None:
+    source = world.open()
+    assert isinstance(source, Untold)
+    for body in (b"first", b"second"):
+        world.client.put_object(Bucket="bucket", Key=f"{world.prefix}key", Body=body)
+    assert await source.untold(1000) == {}
+    versioning = {"Status": "Enabled"}
+    world.client.put_bucket_versioning(Bucket="bucket", VersioningConfiguration=versioning)
+    world.client.put_object(Bucket="bucket", Key=f"{world.prefix}key", Body=b"third")
+    assert await source.untold(1000) == {"old versions": 1}
+    world.client.put_bucket_versioning(
+        Bucket="bucket", VersioningConfiguration={"Status": "Suspended"}
+    )
     await source.close()
 
 

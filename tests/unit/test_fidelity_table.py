@@ -45,7 +45,11 @@ TOLD = {
     Aspect.LOCKS: ("object-lock-mode", "GOVERNANCE"),
     Aspect.EXPIRY: ("expiry-time", "Fri, 01 Jan 2030 00:00:00 GMT"),
 }
-OF_AZURE = {Aspect.TAGS: ("tag-count", "2"), Aspect.LOCKS: ("legal-hold", "true")}
+TOLD_OTHERWISE = {
+    ("azure", Aspect.TAGS): ("tag-count", "2"),
+    ("azure", Aspect.LOCKS): ("legal-hold", "true"),
+    ("youpai", Aspect.EXPIRY): ("meta-ttl", "30"),
+}
 
 
 def classes_of(module: str) -> list[type]:
@@ -125,9 +129,10 @@ def test_what_is_done_is_what_the_table_says(source: str, aspect: Aspect) -> Non
             said = arriving(asked, f"{STORE[source]}meta-", {name: value}).headers
             assert said == {STORAGE_CLASS: at_oss}
     else:
-        told = OF_AZURE if source == "azure" and aspect in OF_AZURE else TOLD
-        name, value = f"{STORE[source]}{told[aspect][0]}", told[aspect][1]
-        assert fate_of(source, name, value, Keep()) is Fate.NAMED
+        name, value = TOLD_OTHERWISE.get((source, aspect), TOLD[aspect])
+        name = f"{STORE[source]}{name}"
+        unasked = Fate.NAMED if stated is Fate.BY_KEY else stated
+        assert fate_of(source, name, value, Keep()) is unasked
         assert fate_of(source, name, value, asked) is stated
 
 
