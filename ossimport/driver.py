@@ -52,6 +52,8 @@ class JobDriver:
         self._clock = clock
         self._retrying: Iterator[StoredTask] | None = None
         self._looked = 0.0
+        self._is_new = True
+        self._left_then: int | None = None  # when a reason to wait came up
         self._speeds: deque[tuple[float, int, int]] = deque(maxlen=SPEED_WINDOW_S + 1)
 
     def step(self) -> bool:
@@ -68,7 +70,7 @@ class JobDriver:
         if running and snapshot.job.next_round_ms:
             return self._wait_for_round(snapshot.job)
         if running:
-            if snapshot.job.reason:  # what it names is over
+            if self._waited_enough(snapshot):
                 self._set_state(JobState.RUNNING)
             busy |= self._keep_scanning(snapshot)
             busy |= self._keep_retrying(snapshot)
@@ -103,6 +105,21 @@ class JobDriver:
     def close(self) -> None:
         """Stop scanning."""
         self._scan.stop()
+
+    def _waited_enough(self, snapshot: Snapshot) -> bool:
+        """The job has a reason to wait, and what it names is over.
+
+        One that was there before this driver is the master's, who has made it to try again; one
+        that came up since is a worker's, and is over when something has been done again.
+        """
+        is_new, self._is_new = self._is_new, False
+        if not snapshot.job.reason:
+            self._left_then = None
+            return False
+        left = snapshot.counts.left.objects
+        if self._left_then is None:
+            self._left_then = left
+        return is_new or left < self._left_then
 
     def _keep_scanning(self, snapshot: Snapshot) -> bool:
         try:

@@ -9,6 +9,7 @@ OssImportError
 │   ├─ Transient          the engine tries again, with backoff
 │   ├─ Permanent          this object fails; the next one goes on
 │   └─ Fatal              the job stops; the ledger keeps the reason  exit 4
+│       └─ Waiting        the job waits, and goes on by itself
 └─ LedgerError
     ├─ LedgerUnavailable  Redis does not answer; wait and try again
     ├─ LedgerBehind       the ledger lost steps the journal has; replay them
@@ -109,6 +110,10 @@ class Permanent(StorageError):
 
 class Fatal(StorageError):
     """No object of the job can succeed until the operator mends something."""
+
+
+class Waiting(Fatal):
+    """No object of the job can succeed until something appears; the job then goes on by itself."""
 
 
 class LedgerError(OssImportError):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ossimport import manifest, planner
-from ossimport.errors import LedgerBehind, StorageError
+from ossimport.errors import LedgerBehind, StorageError, Waiting
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger, PlannedTask, PlanStep, ScanFailure, Snapshot
 from ossimport.model import JobState, Lane, ObjectInfo, Scanned, Tally, Task, TaskState
@@ -141,6 +141,8 @@ class ScanSteps:
             return
         try:
             self._plan = plan = self._open_job(snapshot.job)
+        except Waiting:
+            raise
         except StorageError as exc:
             self._abort(exc)
             return
@@ -181,6 +183,7 @@ class ScanSteps:
         excluded: list[Scanned] = []
         failures: list[ScanFailure] = []
         unchanged: list[ObjectInfo] = []
+        waiting: Waiting | None = None
         for move in moves:
             match move:
                 case Found(lane, batch):
@@ -200,7 +203,11 @@ class ScanSteps:
                     del self._lanes[lane]
                     changed[lane] = None
                 case Ended(lane, StorageError() as error):
-                    self._abort(error)
+                    changed[lane] = self._lanes[lane]  # who goes on after a first step walks it
+                    if isinstance(error, Waiting):
+                        waiting = error
+                    else:
+                        self._abort(error)
         step = PlanStep(
             seq=self.seq + 1,
             lanes=changed,
@@ -216,6 +223,8 @@ class ScanSteps:
         self._journal.plan(step, [task for task, _ in tasks], self._lanes, excluded)
         self._ledger.plan(self._name, step)
         self.seq = step.seq
+        if waiting is not None:
+            raise waiting  # what was found before is recorded, and the lane is still there
         if self._threads is not None:
             self._threads.walk(fresh)
 

@@ -33,7 +33,8 @@ def may_copy_inside(job: "JobConfig") -> bool:
     own domain, acceleration), it has to be the very same one.
     """
     source, dest = job.source, job.dest
-    if source.type != "oss" or source.access_key != dest.access_key:
+    ours = (source.access_key, source.credentials), (dest.access_key, dest.credentials)
+    if source.type != "oss" or ours[0] != ours[1]:
         return False
     if (source.bucket, source.prefix) == (dest.bucket, dest.prefix):
         return False  # OSS takes a copy onto itself for an order to forget the metadata

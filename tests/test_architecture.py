@@ -20,6 +20,7 @@ LAYERS = [
         "config",
         "seal",
         "crc64",
+        "credentials",
         "qetag",
         "answers",
         "content_type",

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from ossimport import naming
 from ossimport.copying import Engine
-from ossimport.errors import Fatal, LedgerUnavailable, StaleClaim, Transient
+from ossimport.errors import Fatal, LedgerUnavailable, StaleClaim, Transient, Waiting
 from ossimport.ledger.base import Claim, WorkerLedger
 from ossimport.listed import NOTHING_LISTED
 from ossimport.model import CopyResult, JobState, Mark, Outcome, TaskState, Upload
@@ -77,7 +77,8 @@ class TaskRun:
     async def run(self) -> TaskState | None:
         """Work until the task has ended, and return how; None when it was handed back.
 
-        Raises StaleClaim when the task is somebody else's now, Fatal when the job must stop.
+        Raises StaleClaim when the task is somebody else's now, Fatal when the job must stop,
+        Waiting when the task was handed back because the job has to wait.
         """
         beside = [
             asyncio.create_task(self._keep_flushing()),
@@ -113,6 +114,11 @@ class TaskRun:
             else:
                 await self._copy_all()
             ended = Mark.LEFT not in self._notes.marks
+        except Waiting as exc:
+            log.warning("task %s is handed back: %s", self._claim.task_id, exc)
+            await self._flush()
+            await self._call(lambda: self._ledger.release(self._claim))
+            raise
         except Fatal as exc:
             reason = f"{exc.code}: {exc}"
             await self._flush()

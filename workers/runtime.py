@@ -7,6 +7,7 @@ import asyncio
 import functools
 import logging
 import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -22,14 +23,15 @@ from ossimport.audit.extra import ExtraAuditor
 from ossimport.budget import Budget
 from ossimport.config import JobConfig, SourceConfig, SystemConfig, load_system
 from ossimport.copying import CopyPolicy, Engine
+from ossimport.credentials import keys_of
 from ossimport.dest.oss import OssDestination
 from ossimport.engine import CopyEngine
-from ossimport.errors import ConfigError, Fatal, JobNotFound, LedgerError, StaleClaim
+from ossimport.errors import ConfigError, Fatal, JobNotFound, LedgerError, StaleClaim, Waiting
 from ossimport.fidelity.arriving import keep_of
 from ossimport.ledger.base import Claim, Held, Job, WorkerLedger
 from ossimport.ledger.redis import open_ledger
 from ossimport.limiter import Limiter
-from ossimport.model import TaskState
+from ossimport.model import JobState, TaskState
 from ossimport.seal import Sealer, cluster_key
 from ossimport.server_copy import may_copy_inside
 from ossimport.sources import open_source
@@ -106,7 +108,9 @@ class Runtime:
             return Dealt(None, "nothing to do")
         try:
             # Before the claim: a host without the right cluster key must not hold tasks.
-            config, engine = self._loop.run_until_complete(self._engine(record))
+            config, engine = self._loop.run_until_complete(self._ready_engine(record))
+        except Waiting as exc:
+            return self._wait(job, exc)
         except Fatal as exc:
             claim = self._claim(job, task_id)
             if isinstance(claim, Claim):
@@ -125,6 +129,8 @@ class Runtime:
             with suppress(LedgerError):  # it may be ours still, if Redis lost what we told it
                 self._ledger.release(claim)
             return Dealt(None, "another worker's now")
+        except Waiting as exc:
+            return self._wait(job, exc)
         except Fatal:
             raise
         except BaseException:
@@ -158,6 +164,12 @@ class Runtime:
             await engine.close()
         await self._transport.close()
 
+    def _wait(self, job: str, why: Waiting) -> Dealt:
+        """Let the job say what it waits for. The master sends the task again after a while."""
+        log.warning("job %s waits: %s", job, why)
+        self._ledger.set_state(job, JobState.RUNNING, f"waiting: {why}", only_if=JobState.RUNNING)
+        return Dealt(None, "the job waits")
+
     def _claim(self, job: str, task_id: str) -> Claim | Held | None:
         claim = self._ledger.claim(job, task_id, self._worker, LEASE_S)
         if isinstance(claim, Held) and identity.is_dead(claim.worker, self._host):
@@ -184,6 +196,17 @@ class Runtime:
         async with self._limiter.working(claim.job):
             state = await run.run()
         return Dealt(state, run.describe())
+
+    async def _ready_engine(self, record: Job) -> tuple[JobConfig, Engine]:
+        """The engine of a job, when there are credentials for both ends. Raises Waiting if not."""
+        config, engine = await self._engine(record)
+        for keys in (
+            keys_of(config.source, "srcCredentials"),
+            keys_of(config.dest, "destCredentials"),
+        ):
+            if keys.due <= time.time():
+                await keys.get()
+        return config, engine
 
     async def _engine(self, record: Job) -> tuple[JobConfig, Engine]:
         """The engine of a job, made once; connections stay open from task to task."""
@@ -220,9 +243,7 @@ class Runtime:
         dest = OssDestination(
             endpoint=Endpoint(config.dest.scheme, config.dest.host, config.dest.port),
             bucket=config.dest.bucket,
-            access_key=config.dest.access_key,
-            secret_key=config.dest.secret_key.reveal(),
-            security_token=config.dest.security_token.reveal(),
+            keys=keys_of(config.dest, "destCredentials"),
             region=config.dest.region,
             transport=self._transport,
         )

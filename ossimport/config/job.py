@@ -9,7 +9,7 @@ from ossimport.config.secret import Secret
 from ossimport.errors import ConfigError, Problem
 
 # Who signs, and how fast it goes, do not change which bytes arrive where.
-_SIGNING = {"access_key", "secret_key", "security_token", "region"}
+_SIGNING = {"access_key", "secret_key", "security_token", "credentials", "region"}
 _TUNING = {
     "name",
     "incremental_interval_s",
@@ -35,6 +35,7 @@ class SourceConfig:
     access_key: str = ""
     secret_key: Secret = Secret()
     security_token: Secret = Secret()
+    credentials: str = ""  # where the three above come from instead; oss and s3
     domain: str = ""  # srcDomain as written, without a / at its end; see `endpoint`
     region: str = ""  # what requests are signed for (oss), or where the bucket is (qiniu)
     bucket: str = ""
@@ -58,9 +59,10 @@ class SourceConfig:
 class DestConfig:
     """Where objects go: always OSS."""
 
-    access_key: str
-    secret_key: Secret
+    access_key: str = ""
+    secret_key: Secret = Secret()
     security_token: Secret = Secret()
+    credentials: str = ""  # where the three above come from instead: file:, process:, ecs:
     scheme: str = "http"  # or https
     host: str
     port: int = 80
@@ -81,6 +83,7 @@ class DestConfig:
             access_key=self.access_key,
             secret_key=self.secret_key,
             security_token=self.security_token,
+            credentials=self.credentials,
             domain=f"{self.scheme}://{self.host}:{self.port}",
             region=self.region,
             bucket=self.bucket,

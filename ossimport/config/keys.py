@@ -38,6 +38,7 @@ class Key(NamedTuple):
     sources: frozenset[str] = EVERY_SOURCE
     required: bool = False
     secret: bool = False  # the value is never shown in a message
+    unless: str = ""  # a key that makes this one needless where it is set
     lowered: tuple[str, int] | None = None  # a published sample's value out of range, and its limit
 
 
@@ -85,6 +86,7 @@ _SOURCE_KEYS = (
         CLOUD,
         required=True,
         secret=True,
+        unless="srcCredentials",
     ),
     Key(
         "srcSecretKey",
@@ -94,6 +96,7 @@ _SOURCE_KEYS = (
         CLOUD - YOUPAI,
         required=True,
         secret=True,
+        unless="srcCredentials",
     ),
     Key(
         "srcSecretKey",
@@ -103,8 +106,10 @@ _SOURCE_KEYS = (
         YOUPAI,
         required=True,
         secret=True,
+        unless="srcCredentials",
     ),
     Key("srcSecurityToken", kinds.secret, NONE, "the STS token of the source", CLOUD, secret=True),
+    Key("srcCredentials", kinds.credentials, "", "where the keys of the source are", OSS | S3),
     Key("srcDomain", places.oss_domain, "", "the endpoint of the source", OSS, required=True),
     Key("srcDomain", places.domain, "", "the endpoint of the source", S3_LIKE, required=True),
     Key("srcDomain", places.domain, "", "the endpoint of the source", YOUPAI, required=True),
@@ -141,6 +146,7 @@ _DEST_KEYS = (
         "the access key id of OSS",
         required=True,
         secret=True,
+        unless="destCredentials",
     ),
     Key(
         "destSecretKey",
@@ -149,8 +155,10 @@ _DEST_KEYS = (
         "the access key secret of OSS",
         required=True,
         secret=True,
+        unless="destCredentials",
     ),
     Key("destSecurityToken", kinds.secret, NONE, "the STS token of OSS", secret=True),
+    Key("destCredentials", kinds.credentials, "", "where the keys of OSS are"),
     Key("destDomain", places.oss_endpoint, None, "the endpoint of OSS", required=True),
     Key("destBucket", places.oss_bucket, "", "the bucket to write to", required=True),
     Key("destPrefix", places.dest_prefix, "", "the prefix of the keys written"),

@@ -7,10 +7,12 @@ here: it means the default.
 
 import os
 import re
+import shlex
 import unicodedata
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ossimport import globs
@@ -147,6 +149,29 @@ def unix_time(text: str) -> int:
     if int(text) < 0:
         raise Mistake("the time is negative", cure)
     return int(text)
+
+
+def credentials(text: str) -> str:
+    """Where credentials come from: `file:PATH`, `process:COMMAND` or `ecs:ROLE`."""
+    refuse_control(text)
+    kind, _, what = text.partition(":")
+    wrong = ""
+    if kind not in {"file", "process", "ecs"} or ":" not in text:
+        wrong = "the value is not file:PATH, process:COMMAND or ecs:ROLE"
+    elif kind == "file" and not Path(what).is_absolute():
+        wrong = "the path of the file is not absolute"
+    elif kind == "process":
+        try:
+            command = shlex.split(what)
+        except ValueError as exc:
+            wrong = f"the command cannot be read: {exc}"
+        else:
+            if not command or not Path(command[0]).is_absolute():
+                wrong = "the path of the command is not absolute"
+    if wrong:
+        cure = "write file:/path, process:/path/of/a/command -x, or ecs: with a role's name behind"
+        raise Mistake(wrong, cure)
+    return text
 
 
 def moment(text: str) -> int:

@@ -97,6 +97,7 @@ def _source(value: Values) -> SourceConfig:
         access_key=value["srcAccessKey"],
         secret_key=value["srcSecretKey"],
         security_token=value["srcSecurityToken"],
+        credentials=value["srcCredentials"],
         domain=value["srcDomain"],
         region=_oss_region(endpoint(value["srcDomain"]), value["srcRegion"])
         if value["srcType"] == "oss" and value["srcDomain"]
@@ -125,6 +126,7 @@ def _dest(value: Values) -> DestConfig:
         access_key=value["destAccessKey"],
         secret_key=value["destSecretKey"],
         security_token=value["destSecurityToken"],
+        credentials=value["destCredentials"],
         scheme=where.scheme,
         host=where.host,
         port=where.port,
@@ -167,6 +169,7 @@ def _check_source(reading: Reading, value: Values) -> None:
     if value["isDownloadFromCdn"] and not value["cdnDomain"] and reading.good("cdnDomain"):
         message = "isDownloadFromCdn=true needs the host of the CDN"
         reading.problem("cdnDomain", message, "write the host, or isDownloadFromCdn=false")
+    _refuse_two_credentials(reading, value, "src")
     if value["keyListFile"] and value["inventoryFile"]:
         message = "keyListFile is set as well, and only one of them is read"
         reading.problem("inventoryFile", message, "remove one of the two lines")
@@ -181,6 +184,13 @@ def _check_source(reading: Reading, value: Values) -> None:
             reading.problem(other, f"{one} has the same number", "number the columns from 1")
 
 
+def _refuse_two_credentials(reading: Reading, value: Values, end: str) -> None:
+    for key in ("AccessKey", "SecretKey", "SecurityToken"):
+        if value[f"{end}Credentials"] and reading.text(end + key):
+            message = f"{end}Credentials says where the keys are"
+            reading.problem(end + key, message, f"remove this line, or {end}Credentials")
+
+
 def _require_app_id(reading: Reading, value: Values) -> None:
     _, _, suffix = value["srcBucket"].rpartition("-")
     if not value["appId"] and not suffix.isdigit():
@@ -190,6 +200,7 @@ def _require_app_id(reading: Reading, value: Values) -> None:
 
 def _check_dest(reading: Reading, value: Values) -> None:
     where: Endpoint = value["destDomain"]
+    _refuse_two_credentials(reading, value, "dest")
     _refuse_bucket_in(reading, "destDomain", where, value["destBucket"])
     _warn_of_no_region(reading, "dest", where, value["destRegion"])
     if value["destPrefix"] and not value["destPrefix"].endswith("/"):

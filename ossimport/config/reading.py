@@ -65,9 +65,14 @@ class Reading:
             return row.lowered[1]
         if text:
             return self._parsed(row, text)
-        if row.required and name not in self._bad:
+        if row.required and name not in self._bad and not self._stands_in(row.unless, source):
             self._require(row)
         return row.default
+
+    def _stands_in(self, name: str, source: str) -> bool:
+        """Whether this key is set, and looked at for the source type."""
+        rows = self._rows[name] if name else []
+        return bool(self.text(name)) and any(source in row.sources for row in rows)
 
     def good(self, *names: str) -> bool:
         """Whether nothing is wrong with these keys, so that they can be compared."""

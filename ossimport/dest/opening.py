@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ossimport.config import DestConfig
+from ossimport.credentials import keys_of
 from ossimport.dest.base import Destination
 from ossimport.transport import Endpoint, Transport
 
@@ -19,9 +20,7 @@ async def opened(config: DestConfig, connections: int = 2) -> AsyncIterator[Dest
         dest = OssDestination(
             endpoint=Endpoint(config.scheme, config.host, config.port),
             bucket=config.bucket,
-            access_key=config.access_key,
-            secret_key=config.secret_key.reveal(),
-            security_token=config.security_token.reveal(),
+            keys=keys_of(config, "destCredentials"),
             region=config.region,
             transport=transport,
         )

@@ -19,17 +19,17 @@ from xml.etree.ElementTree import ParseError
 
 import oss2
 import requests
-from oss2.credentials import StaticCredentialsProvider
 from oss2.models import PartInfo
 from requests.adapters import HTTPAdapter
 
+from ossimport.credentials import Keys
 from ossimport.dest.base import OSS_LIMITS, Body, Described, Destination, Stored, StoredPart
 from ossimport.dest.wire import check_key, encode_headers
 from ossimport.errors import Fatal, Permanent, StorageError
 from ossimport.fidelity.arriving import OBJECT_ACL
 from ossimport.http_date import http_date_ns
 from ossimport.model import ObjectInfo, Origin
-from ossimport.oss.bucket import LARGEST_PAGE, Access, OssBucket
+from ossimport.oss.bucket import LARGEST_PAGE, RENEWALS, Access, OssBucket
 from ossimport.oss.refusals import DESTINATION, read_refusal
 from ossimport.oss.signing import encode_query
 from ossimport.transport import Endpoint, Response, Transport
@@ -67,31 +67,33 @@ class OssDestination:
         *,
         endpoint: Endpoint,
         bucket: str,
-        access_key: str,
-        secret_key: str,
         region: str,
         transport: Transport,
+        access_key: str = "",
+        secret_key: str = "",
         security_token: str = "",
+        keys: Keys | None = None,
         clock: Callable[[], float] = time.time,
         control_timeout: float = 60.0,
     ) -> None:
         """Raises Fatal for a bucket name or an endpoint that OSS cannot have.
 
+        `keys` stand for the three before them if they are given.
         `control_timeout` is how many seconds the control plane waits for the next bytes of an
         answer; completing an upload of many parts takes the service a while.
         """
         self.limits = OSS_LIMITS
-        access = Access(endpoint, bucket, region, access_key, secret_key, security_token)
+        keys = keys or Keys.fixed(access_key, secret_key, security_token)
+        access = Access(endpoint, bucket, region, "", "", keys=keys)
         self._bucket = OssBucket(access, transport, DESTINATION, clock)
         self._transport = transport
         self._control_timeout = control_timeout
         self._proxy = transport.proxies.between(self._bucket.endpoint)
         self._session = _ControlSession(endpoint.scheme, self._proxy)
         self._threads = ThreadPoolExecutor(_CONTROL_THREADS, thread_name_prefix="oss-control")
-        provider = StaticCredentialsProvider(access_key, secret_key, security_token)
         try:
             self._control_bucket = oss2.Bucket(
-                oss2.ProviderAuthV4(provider),
+                oss2.ProviderAuthV4(_Provider(keys)),
                 str(endpoint),
                 bucket,
                 session=self._session,
@@ -268,7 +270,15 @@ class OssDestination:
         """Run `call` with oss2's bucket in a thread; it goes on there if we are cancelled."""
         await self._transport.turn(self._bucket.endpoint)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._call, op, key, call)
+        left = RENEWALS
+        while True:
+            used = await self._bucket.credentials()
+            try:
+                return await loop.run_in_executor(self._threads, self._call, op, key, call)
+            except Fatal as exc:
+                if not left or not self._bucket.outlived(exc.code, used):
+                    raise
+                left -= 1
 
     def _call(self, op: str, key: str, call: Callable[[Any], T]) -> T:
         try:
@@ -306,6 +316,18 @@ class OssDestination:
 
 
 _check: type[Destination] = OssDestination
+
+
+class _Provider:
+    """The credentials of now, for oss2."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    def get_credentials(self) -> oss2.credentials.Credentials:
+        """See `oss2.credentials.CredentialsProvider`."""
+        access_key, secret_key, security_token, _ = self._keys.current
+        return oss2.credentials.Credentials(access_key, secret_key, security_token)
 
 
 class _ControlSession(oss2.Session):  # type: ignore[misc]  # oss2 has no types

@@ -244,6 +244,11 @@ class WorkerLedger(Protocol):
 
     def settings(self, name: str) -> Job: ...
 
+    def set_state(
+        self, name: str, state: JobState, reason: str = "", *, only_if: JobState | None = None
+    ) -> bool:
+        """See `MasterLedger.set_state`. A worker says so why a running job does not go on."""
+
     def claim(
         self, name: str, task_id: str, worker: str, lease_s: float, *, dead: int = 0
     ) -> Claim | Held | None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote
 
+from ossimport.credentials import Credentials, Keys
 from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.listing import MAX_PAGE, NotAListing, Page, parse_page
 from ossimport.oss.refusals import Role, read_refusal, translate
@@ -21,6 +22,9 @@ LARGEST_PAGE = 1000  # objects that one listing request may ask for
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _MAX_BODY = 64 << 20
+RENEWALS = 3  # for one request, as long as there are others each time
+_DENIED = frozenset({400, 401, 403})
+_EXPIRED = frozenset({"SecurityTokenExpired", "InvalidSecurityToken", "InvalidAccessKeyId"})
 _MISREAD = frozenset({"/", "."})
 _DOTS = {".": "%2E", "..": "%2E%2E"}
 
@@ -34,6 +38,7 @@ class Access(NamedTuple):
     access_key: str
     secret_key: str
     security_token: str = ""
+    keys: Keys | None = None  # instead of the three above
 
     @property
     def path_style(self) -> bool:
@@ -72,8 +77,19 @@ class OssBucket:
             self.endpoint = access.endpoint._replace(host=f"{name}.{access.endpoint.host}")
         self._transport = transport
         self._clock = clock
+        self._region = access.region
+        self.keys = access.keys or Keys.fixed(
+            access.access_key, access.secret_key, access.security_token
+        )
+        self._make_signer(self.keys.current)
+
+    def _make_signer(self, credentials: Credentials) -> None:
+        self._signs_for = credentials
         self._signer = SignerV4(
-            access.access_key, access.secret_key, access.region, access.security_token
+            credentials.access_key,
+            credentials.secret_key,
+            self._region,
+            credentials.security_token,
         )
 
     async def send(
@@ -93,18 +109,44 @@ class OssBucket:
         it. `query` is by `encode_query`; `headers` are as `SignerV4.sign` wants them.
         """
         path = quote(key, errors="surrogateescape")
-        signed = self._signer.sign(method, self._root + path, query, headers, self._clock())
+        sent = path
         if "/." in path or "//" in path or path[:1] in _MISREAD:
             # Or a proxy would tidy the path up, and another object would be asked for.
-            path = _DOTS.get(path) or path.replace("/", "%2F")
-        target = f"{self._target_root}{path}?{query}" if query else self._target_root + path
-        try:
-            return await self._transport.request(
-                self.endpoint, method, target, signed, body, max_body=max_body
-            )
-        except StorageError as exc:
-            exc.op, exc.key = op, key
-            raise
+            sent = _DOTS.get(path) or path.replace("/", "%2F")
+        target = f"{self._target_root}{sent}?{query}" if query else self._target_root + sent
+        left = RENEWALS
+        while True:
+            try:
+                used = await self.credentials()
+                signed = self._signer.sign(method, self._root + path, query, headers, self._clock())
+                response = await self._transport.request(
+                    self.endpoint, method, target, signed, body, max_body=max_body
+                )
+            except StorageError as exc:
+                exc.op, exc.key = op, key
+                raise
+            if response.status not in _DENIED or self.keys.is_fixed:
+                return response
+            refusal = read_refusal(response.status, response.headers, response.body)
+            if not left or not self.outlived(refusal.code, used):
+                return response
+            left -= 1
+
+    async def credentials(self) -> Credentials:
+        """Those of now, and a signer for them."""
+        keys = self.keys
+        if keys.due <= self._clock():
+            await keys.get()
+        if keys.current is not self._signs_for:
+            self._make_signer(keys.current)
+        return self._signs_for
+
+    def outlived(self, code: str, used: Credentials) -> bool:
+        """Whether `code` refuses the credentials, and there may be others: then ask again."""
+        if self.keys.is_fixed or code not in _EXPIRED:
+            return False
+        self.keys.refuse(used, code)
+        return True
 
     async def page(self, op: str, prefix: str, after: str, limit: int) -> Page:
         """The first objects, `limit` at most, behind the key `after`. OSS: ListObjectsV2.

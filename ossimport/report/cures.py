@@ -19,6 +19,7 @@ _CURES = {
     "ContentDiffers": _REPAIR,
     "ConnectionRefused": "nothing listens there: check srcDomain, destDomain and their ports",
     "ConnectionReset": _NETWORK,
+    "CredentialsExpired": "put new credentials where destCredentials or srcCredentials says",
     "DnsFailure": "no such name: check srcDomain and destDomain, and the name servers of the host",
     "DiskFull": "free space on the disk of workingDir",
     "EIO": "the disk of the source has errors: look into dmesg, copy what can be read elsewhere",

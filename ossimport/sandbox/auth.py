@@ -43,11 +43,15 @@ READER = "-reader"  # behind the access key: with the same secret, a user who ma
 
 
 class Gate:
-    """Lets in what is signed with the one secret there is, by the owner or by who may read."""
+    """Lets in what is signed with the one secret there is, by the owner or by who may read.
+
+    Or with temporary keys of the owner's.
+    """
 
     def __init__(self, access_key: str, secret_key: str, region: str) -> None:
         self._access_key = access_key
-        self._secret_key = secret_key.encode()
+        self._secret_key = secret_key
+        self._temporary = Temporary(secret_key)
         self._region = region
 
     def admit(self, request: Request, now: float) -> bool:
@@ -59,33 +63,37 @@ class Gate:
         authorization = request.header("authorization")
         params = request.params
         if authorization.startswith(_ALGORITHM_V4):
-            self._check_v4(request, _claim_of_header(request, authorization), now)
+            access_key = self._check_v4(request, _claim_of_header(request, authorization), now)
         elif authorization.startswith("OSS "):
-            self._check_v1_header(request, authorization, now)
+            access_key = self._check_v1_header(request, authorization, now)
         elif authorization:
             raise invalid_argument("Authorization header is invalid.", "Authorization")
         elif "x-oss-signature-version" in params:
-            self._check_v4(request, _claim_of_url(request), now)
+            access_key = self._check_v4(request, _claim_of_url(request), now)
         elif "OSSAccessKeyId" in params or "Signature" in params:
-            self._check_v1_url(request, now)
+            access_key = self._check_v1_url(request, now)
         else:
             return False
         token = request.header("x-oss-security-token")
-        if token or params.get("security-token") or params.get("x-oss-security-token"):
-            raise Refusal("InvalidSecurityToken")  # there are no temporary keys here
+        token = token or params.get("security-token", "") or params.get("x-oss-security-token", "")
+        if not self._temporary.is_token_of(access_key, token):
+            raise Refusal("InvalidSecurityToken")
+        if self._temporary.has_expired(access_key, now):
+            raise Refusal("SecurityTokenExpired")
         return True
 
-    def _check_v1_header(self, request: Request, authorization: str, now: float) -> None:
+    def _check_v1_header(self, request: Request, authorization: str, now: float) -> str:
         access_key, _, signature = authorization[4:].strip().rpartition(":")
         date = request.header("x-oss-date") or request.header("date")
         moment = _http_time(date)
         if moment is None:
             raise Refusal("AccessDenied", _NO_DATE)
-        self._check_access_key(access_key, request.method)
+        secret_key = self._secret_of(access_key, request.method)
         _check_skew(moment, now)
-        self._check_v1(request, date, access_key, signature)
+        _check_v1(request, date, access_key, secret_key, signature)
+        return access_key
 
-    def _check_v1_url(self, request: Request, now: float) -> None:
+    def _check_v1_url(self, request: Request, now: float) -> str:
         params = request.params
         date, signature = params.get("Expires", ""), params.get("Signature", "")
         expires = whole(date)
@@ -95,21 +103,18 @@ class Gate:
             )
         if now > expires:
             raise Refusal("AccessDenied", _EXPIRED, details=_expiry(expires, now))
-        self._check_access_key(params["OSSAccessKeyId"], request.method)
-        self._check_v1(request, date, params["OSSAccessKeyId"], signature)
+        access_key = params["OSSAccessKeyId"]
+        secret_key = self._secret_of(access_key, request.method)
+        _check_v1(request, date, access_key, secret_key, signature)
+        return access_key
 
-    def _check_v1(self, request: Request, date: str, access_key: str, signature: str) -> None:
-        text = string_to_sign_v1(request, date)
-        digest = hmac.digest(self._secret_key, text, "sha1")
-        _compare(base64.b64encode(digest).decode(), signature, access_key, text)
-
-    def _check_v4(self, request: Request, claim: _ClaimV4, now: float) -> None:
+    def _check_v4(self, request: Request, claim: _ClaimV4, now: float) -> str:
         scope = claim.credential.split("/")
         if len(scope) != 5 or scope[4] != "aliyun_v4_request":
             raise invalid_argument("Invalid Credential in Authorization header.", "Credential")
         access_key, day, region, product, _ = scope
         moment = _moment_v4(claim.moment)
-        self._check_access_key(access_key, request.method)
+        secret_key = self._secret_of(access_key, request.method)
         if region != self._region:
             raise _wrong_scope("region", "0002-00000226", f"{region}, not {self._region}")
         if product != "oss":
@@ -130,15 +135,68 @@ class Gate:
                 hashlib.sha256(canonical).hexdigest().encode(),
             )
         )
-        key = signing_key_v4(self._secret_key, day, region, product)
+        key = signing_key_v4(secret_key, day, region, product)
         expected = hmac.digest(key, text, "sha256").hex()
         _compare(expected, claim.signature, access_key, text, canonical)
+        return access_key
 
-    def _check_access_key(self, access_key: str, method: str) -> None:
+    def _secret_of(self, access_key: str, method: str) -> bytes:
+        if access_key.startswith(Temporary.PREFIX):
+            return self._temporary.secret_of(access_key).encode()
         if access_key.removesuffix(READER) != self._access_key:
             raise Refusal("InvalidAccessKeyId", details={"OSSAccessKeyId": access_key})
         if access_key != self._access_key and method not in _READING:
             raise Refusal("AccessDenied", "You have no right to access this object.")
+        return self._secret_key.encode()
+
+
+class Temporary:
+    """Temporary keys of an owner, as a security token service hands them out. None is remembered.
+
+    An access key says when it expires; its secret and its token are derived from the owner's.
+    """
+
+    PREFIX = "STS."
+
+    def __init__(self, owners_secret: str) -> None:
+        self._owners_secret = owners_secret.encode()
+
+    def issue(self, expires: float) -> dict[str, str]:
+        """Keys that expire then, in the words of Alibaba Cloud's STS."""
+        access_key = f"{self.PREFIX}{int(expires * 1000)}"
+        return {
+            "AccessKeyId": access_key,
+            "AccessKeySecret": self.secret_of(access_key),
+            "SecurityToken": self._derived(access_key, "token"),
+            "Expiration": datetime.fromtimestamp(expires, UTC).isoformat(),
+        }
+
+    def secret_of(self, access_key: str) -> str:
+        """The secret of a temporary access key."""
+        return self._derived(access_key, "secret")
+
+    def is_token_of(self, access_key: str, token: str) -> bool:
+        """Whether the token goes with the access key; keys that last have none."""
+        is_temporary = access_key.startswith(self.PREFIX)
+        expected = self._derived(access_key, "token") if is_temporary else ""
+        return hmac.compare_digest(expected.encode(), token.encode())
+
+    def has_expired(self, access_key: str, now: float) -> bool:
+        """Whether a temporary access key is over."""
+        until = access_key.removeprefix(self.PREFIX)
+        is_temporary = until != access_key
+        return is_temporary and (not until.isdecimal() or now * 1000 >= int(until))
+
+    def _derived(self, access_key: str, what: str) -> str:
+        return hmac.digest(self._owners_secret, f"{what}:{access_key}".encode(), "sha256").hex()
+
+
+def _check_v1(
+    request: Request, date: str, access_key: str, secret_key: bytes, signature: str
+) -> None:
+    text = string_to_sign_v1(request, date)
+    digest = hmac.digest(secret_key, text, "sha1")
+    _compare(base64.b64encode(digest).decode(), signature, access_key, text)
 
 
 def string_to_sign_v1(request: Request, date: str) -> bytes:

@@ -35,6 +35,7 @@ _MEANING: dict[str, tuple[int, str]] = {
     "InvalidPartOrder": (400, "The list of parts was not in ascending order."),
     "InvalidRange": (416, "The requested range cannot be satisfied"),
     "InvalidSecurityToken": (403, "The security token you provided is invalid."),
+    "SecurityTokenExpired": (403, "The security token you provided has expired."),
     "InvalidTag": (400, "The tags you provided are not valid."),
     "InvalidTargetType": (400, "The symbolic's target file type is invalid."),
     "InternalError": (500, "We encountered an internal error. Please try again."),

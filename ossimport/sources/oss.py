@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ossimport.config.places import endpoint
+from ossimport.credentials import keys_of
 from ossimport.errors import Permanent, StorageError
 from ossimport.listing import MAX_PAGE, Page
 from ossimport.model import ObjectInfo, Origin
@@ -124,8 +125,8 @@ def open_source(
         endpoint=Endpoint(where.scheme, where.host, where.port),
         bucket=config.bucket,
         region=config.region,
-        access_key=config.access_key,
-        secret_key=config.secret_key.reveal(),
-        security_token=config.security_token.reveal(),
+        access_key="",
+        secret_key="",
+        keys=keys_of(config, "srcCredentials"),
     )
     return OssSource(access, config.prefix, transport)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ossimport.answers import header, xml_field
+from ossimport.credentials import Credentials, Keys, keys_of
 from ossimport.errors import Fatal, StorageError, Transient
 from ossimport.listing import MAX_PAGE, MOST_EMPTY, NotAListing, Page, is_behind, loops, parse_page
 from ossimport.model import ObjectInfo
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 _MAX_TOKENS = 256  # that are kept: of pages that threads walk, and of those that are only looked at
 _UNCLEAR = frozenset({301, 307, 400, 403})  # another region, or many other reasons
+_RENEWALS = 3  # of credentials, for one request, as long as there are others each time
+_DENIED = frozenset({400, 401, 403})
+_EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"})
 _REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
 _EXPECTED = re.compile(r"expecting '([^']+)'")
 _KMS, _OWN_KEY = "x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"
@@ -46,6 +50,7 @@ class Access(NamedTuple):
     access_key: str
     secret_key: str
     security_token: str = ""
+    keys: Keys | None = None  # instead of the three above
 
     def __repr__(self) -> str:
         return f"Access({self.place})"
@@ -90,13 +95,27 @@ class _Site:
         self.endpoint, self._root = place.address()
         self._transport = transport
         self._clock = clock
+        self.keys = access.keys or Keys.fixed(*access[1:4])
+        self._make_signer(self.keys.current)
+
+    def _make_signer(self, credentials: Credentials) -> None:
+        self._signs_for = credentials
         self._signer = SignerV4(
             host_header(self.endpoint),
-            access.access_key,
-            access.secret_key,
-            place.region,
-            access.security_token,
+            credentials.access_key,
+            credentials.secret_key,
+            self.place.region,
+            credentials.security_token,
         )
+
+    async def credentials(self) -> Credentials:
+        """Those of now, and a signer for them."""
+        keys = self.keys
+        if keys.due <= self._clock():
+            await keys.get()
+        if keys.current is not self._signs_for:
+            self._make_signer(keys.current)
+        return self._signs_for
 
     async def send(
         self, method: str, key: str, query: str, headers: Mapping[str, str], max_body: int
@@ -105,6 +124,7 @@ class _Site:
         # As it is signed: there are servers that verify the path as it came. Whoever tidies it up
         # on the way makes the signature wrong, and no other object of it.
         path = self._root + encode_path(key)
+        await self.credentials()
         signed = self._signer.sign(method, path, query, self._clock())
         target = f"{path}?{query}" if query else path
         try:
@@ -161,8 +181,9 @@ class _S3:
             return response
         # It has no body that could say why.
         one_byte = {**headers, "range": "bytes=0-0"}
+        used = await site.credentials()
         told = await self._send("GET", path, "", one_byte, max_body)
-        if self._site is not site:  # that is why
+        if self._site is not site or await site.credentials() != used:  # that is why
             return await self._send(method, path, "", headers, max_body)
         return told if told.status == response.status else response
 
@@ -234,11 +255,26 @@ class _S3:
         self, method: str, key: str, query: str, headers: Mapping[str, str], max_body: int
     ) -> Response:
         """Send a request, once more if the bucket turns out to be in another region."""
-        site = self._site
+        site, left = self._site, _RENEWALS
+        used = await site.credentials()
         response = await site.send(method, key, query, headers, max_body)
+        while left and self._outlived(response, used):
+            used, left = await site.credentials(), left - 1
+            response = await site.send(method, key, query, headers, max_body)
         if response.status in _UNCLEAR and self._moved(site, response):
             return await self._site.send(method, key, query, headers, max_body)
         return response
+
+    def _outlived(self, response: Response, used: Credentials) -> bool:
+        """The service takes these credentials no more, and there may be others."""
+        keys = self._site.keys
+        if response.status not in _DENIED or keys.is_fixed:
+            return False
+        code = _read(response).code
+        if code not in _EXPIRED:
+            return False
+        keys.refuse(used, code)
+        return True
 
     def _moved(self, asked: _Site, response: Response) -> bool:
         """Follow the bucket to the region that an answer names; false if there is no other."""
@@ -290,8 +326,8 @@ def open_source(
 ) -> Source:
     access = Access(
         place=find(config.domain, config.bucket, config.region),
-        access_key=config.access_key,
-        secret_key=config.secret_key.reveal(),
-        security_token=config.security_token.reveal(),
+        access_key="",
+        secret_key="",
+        keys=keys_of(config, "srcCredentials"),
     )
     return S3Source(access, config.prefix, transport)

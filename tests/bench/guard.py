@@ -26,9 +26,9 @@ from ossimport.copying import CopyPolicy
 from ossimport.crc64 import crc64
 from ossimport.dest.oss import OssDestination
 from ossimport.engine import CopyEngine
-from ossimport.ledger.base import Claim, Flush, WorkerLedger
+from ossimport.ledger.base import Claim, Flush, Orders, WorkerLedger
 from ossimport.ledger.memory import MemoryLedger
-from ossimport.model import Lane, ObjectInfo, TaskState
+from ossimport.model import JobState, Lane, ObjectInfo, TaskState
 from ossimport.sources.local import LocalSource
 from ossimport.transport import Endpoint, Transport
 from tests.bench.cheap_server import cheap_server
@@ -49,6 +49,10 @@ class NoLedger(MemoryLedger):
 
     def renew(self, claim: Claim, lease_s: float) -> None:
         """Forget it."""
+
+    def orders(self, claim: Claim) -> Orders:
+        """Let it go on."""
+        return Orders(JobState.RUNNING)
 
     def finish(self, claim: Claim, state: TaskState) -> None:
         """See that the task has succeeded."""

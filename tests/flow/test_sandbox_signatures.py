@@ -13,6 +13,7 @@ import oss2
 import pytest
 import requests
 
+from ossimport.sandbox.auth import Temporary
 from tests.servers.sandbox import RunningSandbox, run_sandbox
 
 VERSIONS = ["v1", "v4"]
@@ -97,8 +98,26 @@ def test_a_clock_that_is_a_little_off_is_accepted(
     bucket.session.session.close()
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_temporary_keys_work_until_they_expire(sandbox: RunningSandbox, version: str) -> None:
+    def bucket(life: float, **changed: str) -> oss2.Bucket:
+        keys = Temporary(sandbox.secret_key).issue(time.time() + life) | changed
+        three = keys["AccessKeyId"], keys["AccessKeySecret"], keys["SecurityToken"]
+        auth = oss2.StsAuth(*three, auth_version=version)
+        return oss2.Bucket(auth, sandbox.endpoint, sandbox.bucket, region=sandbox.region)
+
+    bucket(60).put_object("temporary", b"x")
+    assert sandbox.oss2().get_object("temporary").read() == b"x"
+    assert refusal(bucket(-1)).code == "SecurityTokenExpired"
+    assert refusal(bucket(60, SecurityToken="other")).code == "InvalidSecurityToken"
+    assert refusal(bucket(60, AccessKeySecret="other")).code == "SignatureDoesNotMatch"
+    assert refusal(bucket(60, AccessKeyId="STS.9999999999999")).code == "SignatureDoesNotMatch"
+
+
 @pytest.mark.parametrize("version", [*VERSIONS, "v2"])
-def test_temporary_keys_and_v2_are_not_known(sandbox: RunningSandbox, version: str) -> None:
+def test_a_token_beside_keys_that_last_and_v2_are_refused(
+    sandbox: RunningSandbox, version: str
+) -> None:
     auth = oss2.StsAuth(sandbox.access_key, sandbox.secret_key, "token", auth_version=version)
     bucket = oss2.Bucket(auth, sandbox.endpoint, sandbox.bucket, region=sandbox.region)
     expected = "InvalidArgument" if version == "v2" else "InvalidSecurityToken"

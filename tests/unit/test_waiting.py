@@ -1,0 +1,88 @@
+"""What a job waits for costs no object, shows in its reason, and is over by itself."""
+
+from pathlib import Path
+
+import pytest
+
+from ossimport.errors import Fatal, Waiting
+from ossimport.master import TROUBLE_S
+from ossimport.model import JobState, Lane, ObjectInfo
+from ossimport.sources.memory import MemoryScan
+from tests.unit.cluster import JOB, Cluster
+
+ENDED = Waiting("the credentials expired", code="CredentialsExpired")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    made = Cluster(tmp_path)
+    for number in range(40):
+        made.source.put(f"k{number:02d}", b"x")
+    return made
+
+
+def test_a_scan_that_has_to_wait_goes_on_where_it_was(cluster: Cluster) -> None:
+    scan, waits = cluster.source.scan, True
+
+    def held_up(lane: Lane) -> MemoryScan:
+        if waits:
+            raise ENDED
+        return scan(lane)
+
+    cluster.source.scan = held_up  # type: ignore[method-assign]
+    cluster.submit()
+    for _ in range(200):
+        cluster.master.step()
+    job = cluster.ledger.job(JOB.name)
+    assert (job.state, job.reason) == (JobState.RUNNING, "waiting: the credentials expired")
+    waits = False
+    cluster.now += TROUBLE_S
+    snapshot = cluster.work()
+    assert (snapshot.job.state, snapshot.job.reason) == (JobState.SUCCEED, "")
+    assert snapshot.counts.copied.objects == 40
+
+
+def test_a_scan_that_was_stopped_before_it_found_anything_goes_on_after_a_retry(
+    cluster: Cluster,
+) -> None:
+    scan = cluster.source.scan
+
+    def refuse(lane: Lane) -> MemoryScan:
+        raise Fatal("the token expired", code="SecurityTokenExpired")
+
+    cluster.source.scan = refuse  # type: ignore[method-assign]
+    cluster.submit()
+    assert cluster.work().job.state is JobState.ABORT
+    cluster.source.scan = scan  # type: ignore[method-assign]
+    cluster.ledger.request_retry(JOB.name)
+    snapshot = cluster.work()
+    assert (snapshot.job.state, snapshot.counts.copied.objects) == (JobState.SUCCEED, 40)
+
+
+def test_a_task_that_has_to_wait_is_handed_back_with_what_it_has_done(cluster: Cluster) -> None:
+    def end(info: ObjectInfo) -> None:
+        if info.key >= "k05":
+            raise ENDED
+
+    cluster.source.on_read = end
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    cluster.deliver()
+    before = cluster.snapshot()
+    assert before.counts.failed.objects == 0
+    assert 0 < before.counts.copied.objects < 10
+    cluster.source.on_read = None
+    snapshot = cluster.work()
+    assert (snapshot.job.state, snapshot.counts.copied.objects) == (JobState.SUCCEED, 40)
+
+
+def test_a_worker_s_reason_stays_until_something_is_done(cluster: Cluster) -> None:
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    cluster.ledger.set_state(JOB.name, JobState.RUNNING, "waiting: for a worker's file")
+    for _ in range(5):
+        cluster.master.step()
+    assert cluster.ledger.job(JOB.name).reason == "waiting: for a worker's file"
+    assert cluster.work().job.reason == ""
