@@ -87,8 +87,8 @@ class Runtime:
         self._index = current_process_index(base=0) or 0  # among this worker's processes
         self._runners = part_of(system.task_threads, system.worker_processes, self._index)
         self._share = system.buffer_bytes // system.worker_processes
-        cap = bandwidth(system.throughput, throttle) if system.throughput else None
-        self._limiter = Limiter(ledger, self._worker, cap=cap)
+        self._cap = bandwidth(system.throughput, throttle) if system.throughput else None
+        self._limiter = Limiter(ledger, self._worker, cap=self._cap)
         self._transport = self._make_transport()
         self._engines: dict[bytes, tuple[JobConfig, Engine]] = {}  # by sealed settings
         self._tuned = _changed_at(system.path)
@@ -227,7 +227,10 @@ class Runtime:
         if config.job_type == "audit":
             mode = Mode(config.audit_mode)
             copies = self._open(config, config.dest.as_source) if mode is Mode.DEEP else None
-            return config, Auditor(engine, mode, repair=config.audit_repair, copies=copies)
+            pace = self._cap.take if self._cap else None
+            return config, Auditor(
+                engine, mode, repair=config.audit_repair, copies=copies, pace=pace
+            )
         return config, engine
 
     def _open(self, config: JobConfig, end: SourceConfig) -> Source:
@@ -291,7 +294,7 @@ def _checks(config: JobConfig, engine: Engine) -> Checks | None:
     """What is seen of the objects that a task has copied; None if nothing is."""
     if not (config.audit_after and config.writes):
         return None
-    # What an audit has found as it should be it need not compare again.
+    # What an audit has found as it should be, it need not compare again.
     auditor = Auditor(engine, Mode.DETAILED) if isinstance(engine, CopyEngine) else None
     mode = min(Mode(config.audit_mode), Mode.DETAILED, key=list(Mode).index)
     return Checks(mode, config.last_modify * 10**9, auditor)

@@ -16,7 +16,7 @@ from ossimport.audit.compare import (
     header_difference,
     size_difference,
 )
-from ossimport.audit.content import byte_difference, checksum_difference
+from ossimport.audit.content import Contents
 from ossimport.copying import (
     Copying,
     CopyPolicy,
@@ -32,16 +32,27 @@ from ossimport.errors import Permanent, Transient
 from ossimport.listed import NOTHING_LISTED, Listed
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
 from ossimport.sources.base import Source
+from ossimport.throttle import Pace
 
 
 class Auditor:
     """Compares objects of one job on one event loop."""
 
     def __init__(
-        self, engine: CopyEngine, mode: Mode, *, repair: bool = False, copies: Source | None = None
+        self,
+        engine: CopyEngine,
+        mode: Mode,
+        *,
+        repair: bool = False,
+        copies: Source | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        """`engine` has both ends, and copies if need be. `copies`: the destination, to be read."""
+        """`engine` has both ends, and copies if need be. `copies`: the destination, to be read.
+
+        `pace` is asked before bytes are read.
+        """
         self._engine = engine
+        self._contents = Contents(engine.ends, engine.policy, copies=copies, pace=pace)
         self._mode = mode
         self._repair = repair
         self._copies = copies
@@ -151,12 +162,11 @@ class Auditor:
         differences = [age_difference(it.info, copy, wanted), header_difference(copy, wanted)]
         proof = Proof.SIZE
         if self._mode is Mode.DETAILED:
-            content, proof = await checksum_difference(ends, self.policy, it, copy.info, about)
+            content, proof = await self._contents.checksum_difference(it, copy.info, about)
             differences.insert(0, content)
-        elif self._copies is not None:
+        elif self._mode is Mode.DEEP:
             held = copy.info._replace(key=it.info.key)
-            content = await byte_difference(ends, self.policy, it, held, self._copies)
-            differences.insert(0, content)
+            differences.insert(0, await self._contents.byte_difference(it, held))
             proof = Proof.SOURCE
         found = [each for each in differences if each is not None]
         if not found:

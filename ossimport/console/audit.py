@@ -7,7 +7,7 @@ import's, NAME-audit; --extra adds NAME-extra, which looks the other way round.
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -138,14 +138,16 @@ class Audit:
                 start_service(self._system, flower=False)
             with borrow.ledger(self._system) as ledger:
                 report = self._run(ledger, extra_of(self._job) if extra else None)
+            click.echo(json.dumps(report.json()) if self._is_quiet else report.text())
+            return _EXIT_CODES[report.verdict]
         except KeyboardInterrupt:
             click.echo("\nInterrupted. The same command goes on where it was.", err=True)
             return INTERRUPTED
         finally:
             if self._started:
-                control.stop(self._system)
-        click.echo(json.dumps(report.json()) if self._is_quiet else report.text())
-        return _EXIT_CODES[report.verdict]
+                # A second Ctrl-C ends the waiting only: the service goes on stopping in order.
+                with suppress(KeyboardInterrupt):
+                    control.stop(self._system)
 
     def _run(self, ledger: Ledger, extra: JobConfig | None) -> AuditReport:
         for job in (self._audit, extra):

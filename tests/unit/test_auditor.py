@@ -248,6 +248,24 @@ def test_deep_reads_both_ends(bench: Bench) -> None:
     assert sum(length for _, _, length in bench.dest.reads) == len(BODY)
 
 
+@pytest.mark.parametrize(("mode", "reads"), [("general", 0), ("detailed", 1), ("deep", 2)])
+def test_what_is_read_is_told_to_the_pace_first(bench: Bench, mode: str, reads: int) -> None:
+    told: list[int] = []
+
+    def pace(size: int) -> float:
+        told.append(size)
+        assert sum(length for _, _, length in bench.source.reads) <= sum(told)
+        return 0.0
+
+    async def work() -> CopyResult:
+        copies: Any = bench.dest
+        auditor = Auditor(bench.engine, Mode(mode), copies=copies, pace=pace)
+        return await auditor.copy(await bench.source.stat("b"), save=_save)
+
+    assert asyncio.run(work()).outcome is Outcome.SKIPPED
+    assert sum(told) == reads * len(BODY)
+
+
 # -- both ends move --------------------------------------------------------------------------------
 
 
