@@ -16,7 +16,7 @@ from ossimport.audit.compare import (
     header_difference,
     size_difference,
 )
-from ossimport.audit.content import Contents
+from ossimport.audit.content import Contents, Pace
 from ossimport.copying import (
     Copying,
     CopyPolicy,
@@ -32,7 +32,6 @@ from ossimport.errors import Permanent, Transient
 from ossimport.listed import NOTHING_LISTED, Listed
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
 from ossimport.sources.base import Source
-from ossimport.throttle import Pace
 
 
 class Auditor:

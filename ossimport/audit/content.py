@@ -14,7 +14,9 @@ from ossimport.errors import Permanent
 from ossimport.listed import together
 from ossimport.model import ObjectInfo, Proof
 from ossimport.sources.base import Payload, Source
-from ossimport.throttle import Pace
+
+Pace = Callable[[int], float]
+"""Given the bytes about to be read, the seconds to wait first."""
 
 
 class Contents:
