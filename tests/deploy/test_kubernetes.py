@@ -1,5 +1,6 @@
 """The manifests of deploy/kubernetes: built by kustomize, held to the schemas of Kubernetes."""
 
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -135,8 +136,11 @@ def test_keda_counts_the_tasks_that_wait_and_those_that_are_carried_out() -> Non
     spec = only("ScaledObject", "worker")["spec"]
     assert spec["scaleTargetRef"] == {"name": only("Deployment", "worker")["metadata"]["name"]}
     assert "replicas" not in only("Deployment", "worker")["spec"]
-    names = [trigger["metadata"]["listName"] for trigger in spec["triggers"]]
-    assert names == [QUEUE, Channel.unacked_key]
+    counted = {trigger["name"]: trigger["metadata"]["listName"] for trigger in spec["triggers"]}
+    assert counted == {"waiting": QUEUE, "taken": Channel.unacked_key}
+    modifiers = spec["advanced"]["scalingModifiers"]
+    assert set(re.findall("[a-z]+", modifiers["formula"])) == counted.keys()
+    assert modifiers["target"] == pod("worker")["containers"][0]["resources"]["requests"]["cpu"]
     keys = {each["parameter"] for each in only_authentication()["spec"]["secretTargetRef"]}
     assert keys == {"address", "password"}
     for trigger in spec["triggers"]:
