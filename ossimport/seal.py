@@ -55,9 +55,22 @@ def cluster_key(home: Path) -> Sealer:
 
     Processes that make it at the same time end up with the same one. Raises ConfigError.
     """
+    key, origin = _found_or_made(home)
+    return Sealer(key, origin)
+
+
+def key_text(home: Path) -> bytes:
+    """The key itself, for the other hosts of a cluster; made and checked as by `cluster_key`."""
+    key, origin = _found_or_made(home)
+    Sealer(key, origin)
+    return key
+
+
+def _found_or_made(home: Path) -> tuple[bytes, str]:
+    """The key, and where it came from."""
     given = os.environ.get(KEY_VARIABLE, "")
     if given:
-        return Sealer(os.fsencode(given.strip()), KEY_VARIABLE)
+        return os.fsencode(given.strip()), KEY_VARIABLE
     path = home / KEY_FILE
     try:
         if not path.exists():
@@ -68,7 +81,7 @@ def cluster_key(home: Path) -> Sealer:
         message = f"the cluster key cannot be read or made: {exc.strerror}"
         cure = f"let this user read and write {path.parent}, or set {KEY_VARIABLE}"
         raise _unusable(str(path), message, cure) from None
-    return Sealer(key.strip(), str(path))
+    return key.strip(), str(path)
 
 
 def _make(path: Path) -> None:

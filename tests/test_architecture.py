@@ -54,7 +54,7 @@ LAYERS = [
         "pruning",
     },
     {"outbox", "queue", "rounds", "scan_steps", "dispatch", "driver", "master"},
-    {"sandbox", "console", "service", "tracker", "__main__"},
+    {"sandbox", "console", "service", "fleet", "tracker", "__main__"},
 ]
 LAYERS_OF_PEERS = [{"sources", "dest", "ledger"}]
 

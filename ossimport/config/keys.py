@@ -65,6 +65,7 @@ SYSTEM_KEYS = (
     Key("workerRecordMd5", kinds.boolean, False, "if objects get the header x-oss-meta-md5"),
     Key("javaHeapMaxSize", kinds.size("16m", "1024g"), GIB, "the buffer memory per worker"),
     Key("redisUrl", places.broker_url, NONE, "the URL of a Redis server", secret=True),
+    Key("hostRole", kinds.choice("master", "worker"), "master", "what start runs on this host"),
     Key("flowerPort", kinds.whole(1, 65535), None, "the port of the tracker, Flower"),
     Key("sandboxPort", kinds.whole(1, 65535), None, "the port of the local OSS endpoint"),
     Key("workerProcessNum", kinds.whole(1, 1024), _cores(), "the number of worker processes"),

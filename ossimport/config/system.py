@@ -29,6 +29,7 @@ class SystemConfig:
     home: Path  # the installation: conf/ and what belongs to it
     working_dir: Path  # absolute
     redis_url: Secret = Secret()  # empty: the embedded server
+    host_role: str = "master"  # what start runs here: all of it, or with `worker` that alone
     flower_port: int | None = None  # None: not started
     sandbox_port: int | None = None
     worker_processes: int = 1
@@ -62,11 +63,15 @@ def load_system(path: Path) -> SystemConfig:
     value = {key.name: reading.get(key.name) for key in SYSTEM_KEYS if key.name != "redisUrl"}
     if value["flowerPort"] is not None and value["flowerPort"] == value["sandboxPort"]:
         reading.problem("sandboxPort", "flowerPort has the same number", "choose another port")
+    if value["hostRole"] == "worker" and not redis_url:
+        message = "a worker alone has no Redis of its own; it needs the one of its master"
+        reading.problem("hostRole", message, "set redisUrl, or leave hostRole out")
     return SystemConfig(
         path=file,
         home=home,
         working_dir=working_dir,
         redis_url=redis_url,
+        host_role=value["hostRole"],
         flower_port=value["flowerPort"],
         sandbox_port=value["sandboxPort"],
         worker_processes=value["workerProcessNum"],

@@ -10,10 +10,12 @@ from ossimport import report
 from ossimport.config import JobConfig, SystemConfig, load_job
 from ossimport.console import actions
 from ossimport.console.ends import preflight
+from ossimport.console.fleet import hosts_json, hosts_text
 from ossimport.console.losses import tell_losses
 from ossimport.console.options import default_file, sys_hint, with_strict, with_system
 from ossimport.console.outcome import explain
 from ossimport.errors import JobError, JobExists, OssImportError
+from ossimport.fleet.states import states
 from ossimport.ledger.base import Ledger, Snapshot
 from ossimport.model import JobState, Upload
 from ossimport.service import borrow, control
@@ -89,13 +91,17 @@ def stat(system: SystemConfig, detail: str | None, as_json: bool) -> None:
     """Show every job: state, tasks, objects, bytes, speed."""
     with borrow.ledger(system) as ledger:
         found = actions.snapshots(ledger)
+    hosts = states(system)
     if as_json:
-        click.echo(json.dumps(report.stat_json(found)))
+        of_hosts = {"hosts": hosts_json(hosts)} if hosts else {}
+        click.echo(json.dumps(report.stat_json(found) | of_hosts))
     else:
         if not found:
             jobs_dir = actions.master_dir(system) / "jobs"
             click.echo(f"[WARN]   List files dir not exist : {jobs_dir}/")
         click.echo(report.stat_text(found))
+        if hosts:
+            click.echo(hosts_text(hosts))
     for hint in _hints(system, found):
         click.echo(f"Warning: {hint}", err=True)
 

@@ -26,6 +26,7 @@ VERBS = {
     "pause": ("ossimport.console.steering:pause", "pause job"),
     "resume": ("ossimport.console.steering:resume", "let a paused job go on"),
     "priority": ("ossimport.console.steering:priority", "say whose tasks go first"),
+    "deploy": ("ossimport.console.fleet:deploy", "bring this installation to the other hosts"),
     "import": ("ossimport.console.one_click:import_", "submit, start, watch, retry and report"),
     "audit": ("ossimport.console.audit:audit", "compare both ends, and say what does not match"),
     "worker": ("ossimport.console.worker:worker", "run a worker in the foreground"),

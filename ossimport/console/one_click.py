@@ -16,7 +16,7 @@ from ossimport.console.ends import preflight
 from ossimport.console.jobs import announce, clean_with_words, load_job_file, retry_text
 from ossimport.console.options import default_file, sys_hint, with_strict, with_system
 from ossimport.console.outcome import DECLINED, DONE, FAILED_TASKS, INTERRUPTED, STOPPED
-from ossimport.console.services import start_service
+from ossimport.console.services import start_service, stop_service
 from ossimport.console.watch import watch
 from ossimport.errors import JobNotFound, OssImportError, ServiceError
 from ossimport.ledger.base import Ledger, Snapshot
@@ -227,7 +227,8 @@ class OneClick:
     # -- the end ---------------------------------------------------------------------------------
 
     def _stop(self) -> None:
-        if control.stop(self._system):
+        stopped, _ = stop_service(self._system)
+        if stopped:
             click.echo("Stop import service completed.")
 
     def _stop_if_started(self) -> None:

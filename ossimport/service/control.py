@@ -29,6 +29,7 @@ class Status:
     state: str  # starting, running, stopping, stopped, failed
     notes: list[str] = field(default_factory=list)
     processes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    prefix: str = ""  # the environment that it runs from
 
     @property
     def copies(self) -> bool:
@@ -61,7 +62,8 @@ def status(system: SystemConfig) -> Status | None:
         return None
     if told.get("pid") != process.pid:
         return Status("starting")
-    return Status(told["state"], told["notes"], told["processes"])
+    prefix = told.get("prefix", "")  # one of an earlier version may still run
+    return Status(told["state"], told["notes"], told["processes"], prefix)
 
 
 def start(system: SystemConfig, *, flower: bool = True) -> Status:

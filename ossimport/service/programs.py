@@ -42,6 +42,8 @@ class Program:
 
 def programs(system: SystemConfig) -> list[Program]:
     """All processes that these settings ask for; an embedded Redis stands first."""
+    if system.host_role == "worker":
+        return [_verb(system, "worker")]
     chosen = [_verb(system, "worker"), _verb(system, "master")]
     if system.sandbox_port:
         chosen.insert(0, sandbox(system, system.sandbox_port))

@@ -121,6 +121,7 @@ class Supervisor:
     def _tell(self, failure: OssImportError | None = None) -> None:
         status = {
             "pid": os.getpid(),
+            "prefix": sys.prefix,
             "state": self._state,
             "error": str(failure or ""),
             "problems": failure.problems if isinstance(failure, ConfigError) else (),

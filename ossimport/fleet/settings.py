@@ -1,0 +1,56 @@
+"""What a host's conf/ holds: the settings of its worker, and the cluster key.
+
+Not what is this machine's alone: how it logs in to other hosts, and its ports.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from ossimport.config import SystemConfig
+from ossimport.config.keys import SYSTEM_KEYS
+from ossimport.config.properties import Findings, read_entries
+from ossimport.seal import KEY_FILE, key_text
+
+SETTINGS_FILE = "sys.properties"
+_OF_THIS_HOST = {
+    *("workerUserName", "workerPassword", "privateKeyFile", "sshPort"),
+    *("flowerPort", "sandboxPort", "dispatcherThreadNum"),
+}
+_WRITTEN_HERE = {"workingDir", "redisUrl", "hostRole"}
+_HEAD = "# Written by `console.sh deploy`, which would replace what is changed here.\n"
+
+
+def settings_for_hosts(system: SystemConfig) -> dict[str, bytes]:
+    """The files of a host's conf/ by name. Raises ConfigError if there is no cluster key."""
+    names = frozenset(key.name for key in SYSTEM_KEYS)
+    findings = Findings(str(system.path), names)  # it was read before, and all found then
+    entries = read_entries(system.path, "system configuration", names, findings)
+    values = {entry.key: entry.value for entry in entries if entry.value}
+    values = {k: v for k, v in values.items() if k not in _OF_THIS_HOST | _WRITTEN_HERE}
+    values |= {
+        "workingDir": str(system.working_dir),
+        "redisUrl": system.redis_url.reveal(),
+        "hostRole": "worker",
+    }
+    text = "".join(f"{key}={value}\n" for key, value in values.items())
+    return {
+        SETTINGS_FILE: f"{_HEAD}{text}".encode(),
+        KEY_FILE.name: key_text(system.home) + b"\n",
+    }
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """What tells two such sets of files apart, without showing them."""
+    each = [hashlib.sha256(files[name]).digest() for name in (SETTINGS_FILE, KEY_FILE.name)]
+    return hashlib.sha256(b"".join(each)).hexdigest()
+
+
+def settings_there(system: SystemConfig) -> dict[str, bytes]:
+    """The same files as they are on the host that this runs on."""
+    paths = (system.path, system.home / KEY_FILE)
+    return {path.name: _content(path) for path in paths}
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
