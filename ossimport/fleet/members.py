@@ -3,13 +3,13 @@
 import json
 import socket
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ossimport.config import SystemConfig, load_workers
+from ossimport.config.redis_url import read_redis_url
 from ossimport.errors import ConfigError, Problem
 from ossimport.service.files import read_json, write_private
 
-_LOOPBACK = ("localhost", "::1", "")
+_LOOPBACK = ("localhost", "::1")
 
 
 def workers_file(system: SystemConfig) -> Path:
@@ -86,8 +86,8 @@ def _remember(system: SystemConfig, hosts: tuple[str, ...]) -> None:
 
 def _is_private(system: SystemConfig) -> bool:
     """No other host can reach this Redis."""
-    parts = [urlsplit(part) for part in system.redis_url.reveal().split(";")]
-    names = [part.hostname or "" for part in parts]
+    url = system.redis_url.reveal()
+    names = [host for host, _ in read_redis_url(url).hosts] if url else []  # none: a Unix socket
     return all(name in _LOOPBACK or name.startswith("127.") for name in names)
 
 
@@ -101,5 +101,5 @@ def _private_redis(system: SystemConfig, hosts: list[str]) -> Problem:
         value="**redacted**" if meant else "",
         message=f"{what}, which other hosts ({', '.join(hosts)}) do not reach",
         cure="run a Redis that all hosts reach and write redisUrl=redis://:PASSWORD@ADDRESS:6379/0;"
-        " docs/fleet.md has its settings",
+        " docs/redis.md has its settings",
     )

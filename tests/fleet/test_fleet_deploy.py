@@ -12,6 +12,8 @@ import pytest
 from tests.servers.fleet import Fleet
 from tests.servers.hosts import PASSWORD, USER, Host
 
+pytestmark = pytest.mark.timeout(600)  # an installation, on a machine that may be busy
+
 
 @pytest.fixture
 def fleet(one_host: Fleet) -> Fleet:
@@ -65,6 +67,8 @@ def test_nothing_is_done_when_nothing_changed_and_a_bad_host_stops_nobody(fleet:
     assert fleet.runs("w1") == []
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_changed_settings_are_brought_and_count_from_the_next_start(fleet: Fleet) -> None:
     fleet.verb("start")
     fleet.configure(**fleet.system, **{"workerMaxThroughput(KB/s)": 900})
@@ -100,6 +104,8 @@ def test_a_host_runs_a_worker_and_nothing_else_and_stat_has_a_line_for_each(
     fleet.verb("stop")
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_a_host_that_is_named_no_more_is_shown_until_it_is_stopped(fleet: Fleet) -> None:
     fleet.verb("start")
     fleet.list_hosts()
@@ -112,6 +118,8 @@ def test_a_host_that_is_named_no_more_is_shown_until_it_is_stopped(fleet: Fleet)
     fleet.verb("stop")
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_stop_ends_hosts_that_are_named_no_more(fleet: Fleet) -> None:
     fleet.verb("start")
     fleet.list_hosts()
@@ -119,6 +127,8 @@ def test_stop_ends_hosts_that_are_named_no_more(fleet: Fleet) -> None:
     assert fleet.runs("w1") == []
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_another_version_is_noticed(fleet: Fleet) -> None:
     deployed = there(fleet, "deployed")
     build = (deployed / "current").readlink()

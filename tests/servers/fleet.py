@@ -1,7 +1,6 @@
 """A migration on several hosts: a master with the console, workers, Redis and OSS, each its own."""
 
 import secrets
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,8 +78,7 @@ class Fleet(Migration):
             f"bind {self.redis.address}\nport {REDIS_PORT}\nrequirepass {password}\ndir {files}\n"
             "appendonly yes\nappendfsync everysec\nsave ''\nmaxmemory-policy noeviction\n"
         )
-        command = [str(get_binary_path()), str(files / "valkey.conf")]
-        _spawn(self.redis, command)
+        self.redis.spawn(str(get_binary_path()), str(files / "valkey.conf"))
         wait_for_port(self.redis.address, REDIS_PORT)
         return f"redis://:{password}@{self.redis.address}:{REDIS_PORT}/0"
 
@@ -88,17 +86,9 @@ class Fleet(Migration):
         command = [sys.executable, "-m", "ossimport.sandbox", "--port", str(OSS_PORT)]
         command += ["--address", self.oss.address, "--dir", str(self.oss.files / "objects")]
         command += ["--access-key", "sandbox", "--bucket", "ossimport-demo"]
-        _spawn(
-            self.oss,
-            ["env", f"PYTHONPATH={ROOT}", "OSSIMPORT_SANDBOX_SECRET_KEY=sandbox-secret", *command],
-        )
+        secret = {"OSSIMPORT_SANDBOX_SECRET_KEY": "sandbox-secret"}
+        self.oss.spawn(*command, PYTHONPATH=str(ROOT), **secret)
         wait_for_port(self.oss.address, OSS_PORT)
-
-
-def _spawn(host: Host, command: list[str]) -> None:
-    """Run a server on a host, until the host ends."""
-    with (host.files / "log").open("w") as log:
-        subprocess.Popen([*host.enter, *command], stdout=log, stderr=log)
 
 
 @contextmanager

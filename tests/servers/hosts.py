@@ -95,6 +95,7 @@ class Host(Namespaces):
         self.name = name
         self.address = address
         self.files = files
+        self._servers: list[subprocess.Popen[bytes]] = []
         _make_files(files)
         super().__init__(
             _SETUP.format(name=name, files=files, python=sys.base_prefix),
@@ -169,8 +170,22 @@ class Host(Namespaces):
         """The command lines of all that runs here."""
         return self.run("ps", "-eo", "args=").stdout.splitlines()
 
+    def spawn(self, *command: str, **environment: str) -> None:
+        """Run a server here, until the host ends; what it says goes to `log`."""
+        with (self.files / "log").open("w") as log:
+            self._servers.append(
+                subprocess.Popen(
+                    [*self.enter, *command],
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, **environment},
+                )
+            )
+
     def end(self) -> None:
         super().end()
+        for server in self._servers:
+            server.wait()
         with suppress(BrokenPipeError):
             self._line.communicate()  # its input ends, and so does it
 

@@ -48,7 +48,7 @@ def _pack(found: metadata.Distribution, place: Path) -> None:
     tags = [tag.split("-") for tag in re.findall(r"^Tag: (\S+)", wheel, re.M)]
     tag = "-".join(".".join(sorted(set(parts))) for parts in zip(*tags, strict=True))
     path = place / f"{_plain(found.metadata['Name'])}-{found.version}-{tag}.whl"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name in found.files or ():
             there = Path(str(name.locate()))
             if ".." not in name.parts and name.suffix != ".pyc" and there.is_file():
