@@ -89,7 +89,10 @@ class _Deployment:
             raise ServiceError(answer.err or f"exit code {answer.code}")
         said = f"deployed {'new settings' if same_build else self._build}"
         if seen and seen.state == "running":
-            said += f"; what runs there is as before\n    cure: stop {host}, then start"
+            said += (
+                "; what runs there does not see that before its next start"
+                f"\n    cure: bash console.sh stop {host}; bash console.sh start"
+            )
         return said
 
 

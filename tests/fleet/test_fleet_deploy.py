@@ -73,7 +73,7 @@ def test_changed_settings_are_brought_and_count_from_the_next_start(fleet: Fleet
     fleet.verb("start")
     fleet.configure(**fleet.system, **{"workerMaxThroughput(KB/s)": 900})
     said = fleet.verb("deploy")
-    assert f"{address(fleet)}: deployed new settings; what runs there is as before" in said
+    assert f"{address(fleet)}: deployed new settings; what runs there does not see" in said
     assert "(KB/s)=900" in there(fleet, "conf/sys.properties").read_text()
     assert fleet.verb("deploy") == f"{address(fleet)}: nothing to do\n"
     fleet.verb("stop")

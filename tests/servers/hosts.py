@@ -134,12 +134,12 @@ class Host(Namespaces):
         self._tell(f"loss {part}")
 
     def forget(self, other: "Host") -> None:
-        """Let nothing reach one other host; all else stays."""
-        self.run("ip", "route", "add", "blackhole", f"{other.address}/32")
+        """Let nothing through to and from one other host; all else stays."""
+        self._tell(f"forget {other.address}")
 
     def remember(self, other: "Host") -> None:
-        """Reach it again."""
-        self.run("ip", "route", "del", "blackhole", f"{other.address}/32")
+        """Let it through again."""
+        self._tell(f"remember {other.address}")
 
     # -- what runs here --------------------------------------------------------------------------
 

@@ -6,14 +6,15 @@ segmentation), so that one frame may hold 64 kB and a slow interpreter is fast e
 
     python -m tests.servers.line TAP_A TAP_B
 
-It obeys lines of standard input, `delay SECONDS`, `loss PART` and `cut 0|1`, for each direction
-alike, and ends with it.
+It obeys lines of standard input and ends with it: `delay SECONDS`, `loss PART`, `cut 0|1`, and, of
+one IPv4 address at the other end, `forget ADDRESS` and `remember ADDRESS`. Each direction is alike.
 """
 
 import fcntl
 import os
 import random
 import select
+import socket
 import struct
 import sys
 import time
@@ -26,6 +27,11 @@ _TAP, _NO_PROTOCOL, _WITH_HEADER = 0x0002, 0x1000, 0x4000
 _CHECKSUM_AND_SEGMENTS = 0x01 | 0x02 | 0x04  # TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6
 _HEADER_BYTES = 10
 _LONGEST_FRAME = 1 << 17
+_IPV4 = b"\x08\x00"
+_KIND, _SENDER, _RECEIVER = (
+    slice(_HEADER_BYTES + begin, _HEADER_BYTES + end)
+    for begin, end in ((12, 14), (26, 30), (30, 34))
+)
 
 
 class Frame(NamedTuple):
@@ -44,6 +50,7 @@ class Line:
         self._other_end = {one: other, other: one}
         self._way: deque[Frame] = deque()  # in the order in which they are due
         self._settings = {"delay": 0.0, "loss": 0.0, "cut": 0.0}
+        self._forgotten: set[bytes] = set()
 
     def run(self) -> None:
         """Carry frames until standard input ends."""
@@ -63,9 +70,15 @@ class Line:
         with suppress(BlockingIOError):
             for _ in range(64):
                 data = os.read(fd, _LONGEST_FRAME)
-                if not self._settings["cut"] and random.random() >= self._settings["loss"]:
+                if not self._is_lost(data):
                     due = time.monotonic() + self._settings["delay"]
                     self._way.append(Frame(due, self._other_end[fd], data))
+
+    def _is_lost(self, data: bytes) -> bool:
+        if self._settings["cut"] or random.random() < self._settings["loss"]:
+            return True
+        kind, ends = data[_KIND], (data[_SENDER], data[_RECEIVER])
+        return kind == _IPV4 and not self._forgotten.isdisjoint(ends)
 
     def _deliver(self) -> None:
         now = time.monotonic()
@@ -78,7 +91,13 @@ class Line:
         line = os.read(sys.stdin.fileno(), 4096).decode()
         for command in line.splitlines():
             name, _, value = command.partition(" ")
-            self._settings[name] = float(value)
+            match name:
+                case "forget":
+                    self._forgotten.add(socket.inet_aton(value))
+                case "remember":
+                    self._forgotten.remove(socket.inet_aton(value))
+                case _:
+                    self._settings[name] = float(value)
             print("done", flush=True)
         return bool(line)
 
