@@ -12,11 +12,12 @@ written as `naming.display` shows them; a key that itself holds " Detail:" has t
 so the first " Detail:" of a line always ends the key.
 
 The last word about an object counts. `CheckFailed` takes an outcome back: the object is left again.
+`Given` names another task that has objects of this one now.
 """
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -29,6 +30,9 @@ UPLOAD_ENDED = "UploadEnded"  # completed or aborted: nothing of it is left at t
 
 _WORD_OF = {outcome: outcome.value.capitalize() for outcome in Outcome}
 OUTCOME_OF = {word: outcome for outcome, word in _WORD_OF.items()}
+
+GIVEN = "Given"  # to another task, see `format_given`
+_GIVEN_LINE = re.compile(rf".{{20}}{GIVEN} (\S+) Detail:#(\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)\n?")
 
 _MARK = " Detail:"
 _ESCAPED_MARK = "\\x20Detail:"
@@ -139,6 +143,33 @@ def format_upload(
         f"{_stamp(int(now))} {word} {_shown(key)} Detail:#{index} "
         f"upload={_token(upload.upload_id)} part={upload.part_size} key={display(upload.key)}\n"
     )
+
+
+def format_given(task_id: str, numbers: Sequence[int], now: float) -> str:
+    """The line that says which objects, by their numbers in order, another task has now.
+
+    It is one line however many they are, so that a crash leaves all of it or nothing:
+    `Given TASK Detail:#3,5-9`.
+    """
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    shown = (f"{a}-{b}" if a < b else f"{a}" for a, b in spans)
+    return f"{_stamp(int(now))} {GIVEN} {task_id} Detail:#{','.join(shown)}\n"
+
+
+def parse_given(line: str, objects: int) -> tuple[str, list[int]] | None:
+    """The task and the numbers, all below `objects`, of such a line; None for any other."""
+    match = _GIVEN_LINE.fullmatch(line)
+    if match is None:
+        return None
+    spans = [tuple(map(int, span.split("-"))) for span in match[2].split(",")]
+    if any(span[-1] >= objects for span in spans):  # it was torn and written over
+        return None
+    return match[1], [number for span in spans for number in range(span[0], span[-1] + 1)]
 
 
 def parse_line(line: str) -> AuditLine | None:

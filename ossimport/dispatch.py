@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ossimport import identity
-from ossimport.ledger.base import MasterLedger, Snapshot
+from ossimport.ledger.base import MasterLedger, RunningTask, Snapshot
 from ossimport.model import JobState, TaskState
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,33 @@ def deal(room: int, demands: Iterable[Demand]) -> Counter[str]:
     return given
 
 
+class Asked(NamedTuple):
+    """A task whose holder is asked for a share."""
+
+    job: str
+    task_id: str
+    fence: int
+
+
+def whom_to_ask(idle: int, running: Iterable[tuple[str, RunningTask]]) -> Counter[Asked]:
+    """Say how many of the idle workers should take a share of which running task.
+
+    Each goes where the share will be largest. A task with one object left cannot be shared.
+    """
+    asked: Counter[Asked] = Counter()
+    heap: list[tuple[float, int, Asked]] = []
+    for job, task in running:
+        if task.objects_total - task.objects_done > 1:
+            left = task.bytes_total - task.bytes_done + task.objects_total - task.objects_done
+            heap.append((-left / 2, left, Asked(job, task.task_id, task.fence)))
+    heapq.heapify(heap)
+    while heap and asked.total() < idle:
+        _, left, whom = heap[0]
+        asked[whom] += 1
+        heapq.heapreplace(heap, (-left / (asked[whom] + 2), left, whom))
+    return asked
+
+
 class Window:
     """How many tasks may be in flight, over all jobs."""
 
@@ -67,6 +94,7 @@ class Window:
         self._clock = clock
         self._looked = -SLOTS_LOOK_S
         self._slots = 0
+        self.idle = 0  # slots for which there is no task, as of the last look at the room
         self._ended_of: dict[str, int] = {}
         self._ended: deque[tuple[float, int]] = deque()
 
@@ -89,6 +117,7 @@ class Window:
         while self._ended and self._ended[0][0] < self._clock() - RATE_S:
             self._ended.popleft()
         spare = min(MOST_SPARE, sum(number for _, number in self._ended))
+        self.idle = max(0, self.slots() - in_flight)
         return self.slots() + max(SPARE_MESSAGES, spare) - in_flight
 
 

@@ -6,13 +6,12 @@ between any two of these: the next one goes on there.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from ossimport import manifest
 from ossimport.dispatch import Demand, Dispatch, Queue
 from ossimport.errors import LedgerBehind
 from ossimport.journal import Journal, StoredTask
-from ossimport.ledger.base import Job, Ledger, PlannedTask, Snapshot
+from ossimport.ledger.base import Job, Ledger, RunningTask, Snapshot
 from ossimport.model import JobState, Mark, TaskState
 from ossimport.outbox import write_down
 from ossimport.rounds import Rounds
@@ -44,6 +43,7 @@ class JobDriver:
     ) -> None:
         self.name = job.name
         self.demand: Demand | None = None  # as of the last step
+        self.running: Sequence[RunningTask] = ()  # tasks that others may have a share of
         self._ledger = ledger
         self._journal = journal
         self._scan = ScanSteps(job, ledger, journal, open_job, slots=slots, hold=hold)
@@ -83,6 +83,7 @@ class JobDriver:
                 self._dispatch.send_lost(snapshot)
                 self._measure(snapshot)
         self.demand = self._dispatch.demand(snapshot)
+        self.running = snapshot.running if running else ()
         if running and not busy:
             self._close_job(snapshot)
         return busy
@@ -153,9 +154,7 @@ class JobDriver:
         redo = [
             info for info, mark in zip(objects, stored.marks, strict=True) if mark == Mark.FAILED
         ]
-        planned = PlannedTask(
-            stored.task.task_id, manifest.pack(objects), len(objects), stored.task.size
-        )
+        planned = stored.planned
         self._ledger.requeue(
             self.name,
             planned,

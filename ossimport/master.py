@@ -14,7 +14,7 @@ from pathlib import Path
 from ossimport import identity
 from ossimport.config import JobConfig, SystemConfig
 from ossimport.dest.opening import opened
-from ossimport.dispatch import Queue, Window, deal
+from ossimport.dispatch import Queue, Window, deal, whom_to_ask
 from ossimport.driver import JobDriver
 from ossimport.errors import (
     JobNotFound,
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 LEASE_S = 15.0
 OUTAGE_PAUSE_S = 1.0  # between two looks while Redis does not answer
 TROUBLE_S = 5.0  # between two looks at a job whose disk or settings are in the way
+ASK_S = 0.5  # between two looks for tasks that idle workers could have a share of
 IDLE_S = 0.1  # between two looks when nothing happened; a look costs about a millisecond
 
 
@@ -67,6 +68,7 @@ class Master:
         self._own_slots = slots
         self._window = Window(ledger, clock)
         self._beat = beat
+        self._asked = -ASK_S
         self._clock = clock
         self._wall_clock = wall_clock
         self._holder = identity.name_of_this_process(host)
@@ -157,7 +159,19 @@ class Master:
                 self._drivers[name].dispatch(number)
             except JobNotFound:
                 continue  # cleaned in this moment
+        if not given and self._window.idle and self._clock() - self._asked >= ASK_S:
+            self._asked = self._clock()
+            self._ask_for_shares(self._window.idle)
         return bool(given)
+
+    def _ask_for_shares(self, idle: int) -> None:
+        """Nothing is pending and workers are idle: let them help those that are not."""
+        running = [(name, task) for name, each in self._drivers.items() for task in each.running]
+        for (name, task_id, fence), takers in whom_to_ask(idle, running).items():
+            try:
+                self._ledger.ask_share(name, task_id, fence, takers, 3 * ASK_S)
+            except JobNotFound:
+                continue  # cleaned in this moment
 
     def _at_rest(self, name: str) -> bool:
         """The job has ended, and all that workers said of it is written down."""

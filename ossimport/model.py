@@ -147,10 +147,11 @@ class Mark(IntEnum):
     COPIED_LESS_SIZE = 9
     COPIED_LESS_CRC64 = 10
     COPIED_LESS_SOURCE = 11
+    GIVEN = 12  # not this task's object any more: another one, cut off this one, has it
 
     @property
     def outcome(self) -> Outcome | None:
-        """None while the object is left."""
+        """None while the object is left, and when another task has it."""
         return _MEANING[self][0]
 
     @property
@@ -177,8 +178,9 @@ _MEANING: dict[Mark, tuple[Outcome | None, Proof | None, bool]] = {
     Mark.COPIED_LESS_SIZE: (Outcome.COPIED, Proof.SIZE, True),
     Mark.COPIED_LESS_CRC64: (Outcome.COPIED, Proof.CRC64, True),
     Mark.COPIED_LESS_SOURCE: (Outcome.COPIED, Proof.SOURCE, True),
+    Mark.GIVEN: (None, None, False),
 }
-_MARKS = {meaning: mark for mark, meaning in _MEANING.items()}
+_MARKS = {meaning: mark for mark, meaning in _MEANING.items() if mark.outcome is not None}
 
 
 def mark_of(outcome: Outcome, proof: Proof, *, is_less: bool = False) -> Mark:

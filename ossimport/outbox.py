@@ -2,8 +2,10 @@
 
 import zstandard
 
+from ossimport import manifest
 from ossimport.journal import Journal
 from ossimport.ledger.base import Event, EventKind, MasterLedger
+from ossimport.model import Task
 
 # So few that a step takes less than the master's lease, on a slow disk too.
 EVENTS_PER_STEP = 100
@@ -29,6 +31,9 @@ def _write(event: Event, journal: Journal) -> None:
     match event.kind:
         case EventKind.CLAIMED:
             journal.claimed(event.task_id, event.worker)
+        case EventKind.CUT:
+            objects = tuple(manifest.unpack(event.manifest))
+            journal.cut(event.task_id, Task(journal.root.name, event.part, objects))
         case EventKind.RELEASED:
             journal.released(event.task_id)
         case EventKind.LOG:

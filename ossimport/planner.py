@@ -133,6 +133,12 @@ class _OpenBatch:
         )
 
 
+def part_id(task_id: str, manifest: bytes) -> str:
+    """Derive the id of a task that is cut off another, in the same way and of the same form."""
+    digest = hashlib.md5(task_id.encode() + b"\0" + manifest, usedforsecurity=False)
+    return f"{digest.hexdigest().upper()}_{task_id.rpartition('_')[2]}"
+
+
 def task_id(job: str, created_ms: int, manifest: bytes) -> str:
     """Derive a task's id from its content: the same objects of the same job give the same id.
 

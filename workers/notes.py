@@ -17,7 +17,9 @@ class Notes:
         self.marks = bytearray(claim.marks.ljust(len(self.objects), b"\0"))
         self.lines: list[str] = []  # of audit.log
         self.bytes_done = sum(
-            info.size for info, mark in zip(self.objects, self.marks, strict=True) if mark
+            info.size
+            for info, mark in zip(self.objects, self.marks, strict=True)
+            if mark not in (Mark.LEFT, Mark.GIVEN)
         )
         self.written: dict[int, tuple[str, int | None]] = {}  # etag and CRC64 of what was copied
         self._sizes: dict[int, int] = {}  # of objects that changed since they were listed
@@ -27,6 +29,12 @@ class Notes:
         self.lines = []
         self._objects_of = [0] * len(Mark)  # by mark
         self._bytes_of = [0] * len(Mark)
+
+    @property
+    def bytes_total(self) -> int:
+        """Of the objects that were not given away."""
+        pairs = zip(self.objects, self.marks, strict=True)
+        return sum(info.size for info, mark in pairs if mark != Mark.GIVEN)
 
     def size(self, index: int) -> int:
         """The object's size, as far as it is known by now."""
@@ -50,6 +58,12 @@ class Notes:
         self._count(self.marks[index], info.size, -1)
         self.marks[index] = Mark.LEFT
         self.lines.append(auditlog.format_check_failed(index, info.key, time.time()))
+
+    def give(self, numbers: list[int], task_id: str) -> None:
+        """Another task has these objects now."""
+        for index in numbers:
+            self.marks[index] = Mark.GIVEN
+        self.lines.append(auditlog.format_given(task_id, numbers, time.time()))
 
     def _count(self, mark: int, size: int, sign: int) -> None:
         self._objects_of[mark] += sign

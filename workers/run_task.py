@@ -7,17 +7,22 @@ another worker owns the task.
 """
 
 import asyncio
+import itertools
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
-from ossimport import naming
+from ossimport import manifest, naming, planner
 from ossimport.copying import Engine
 from ossimport.errors import Fatal, LedgerUnavailable, StaleClaim, Transient, Waiting
-from ossimport.ledger.base import Claim, WorkerLedger
+from ossimport.ledger.arithmetic import count_marked
+from ossimport.ledger.base import Claim, Cut, PlannedTask, WorkerLedger
 from ossimport.listed import NOTHING_LISTED
 from ossimport.model import CopyResult, JobState, Mark, Outcome, TaskState, Upload
+from workers import shares
 from workers.notes import Notes
 from workers.verification import Checks, Verification
 
@@ -69,10 +74,14 @@ class TaskRun:
         self._flush_lock = asyncio.Lock()
         self._flush_wanted = asyncio.Event()
         self._lost = False  # the claim is another worker's, or may be
-        self._todo = iter([i for i, mark in enumerate(self._notes.marks) if mark == Mark.LEFT])
+        left = [i for i, mark in enumerate(self._notes.marks) if mark == Mark.LEFT]
+        self._waiting = deque(left)  # objects that nobody has begun
+        self._begun: dict[int, asyncio.Task[CopyResult]] = {}  # large ones that are under way
+        self._sharing = asyncio.Lock()
         self._started = time.monotonic()
         self._bytes_before = self._notes.bytes_done
-        self._bytes_total = sum(info.size for info in self._notes.objects)
+        self._objects_before = self._objects_done()
+        self._bytes_total = self._notes.bytes_total
 
     async def run(self) -> TaskState | None:
         """Work until the task has ended, and return how; None when it was handed back.
@@ -148,18 +157,94 @@ class TaskRun:
                 _raise_first(done)
             if running:
                 log.info("task %s: stopping, objects in flight may finish", self._claim.task_id)
+                giving = asyncio.create_task(self._give_waiting())
                 done, _ = await asyncio.wait(running, timeout=DRAIN_S)
+                await giving
                 _raise_first(done)
+            async with self._sharing:  # what is being given away is left no more, then
+                pass
         finally:
             for each in (watch, *runners):
                 each.cancel()
             await asyncio.gather(watch, *runners, return_exceptions=True)
 
     async def _runner(self) -> None:
-        for index in self._todo:
-            if self._stopping():
+        objects, threshold = self._notes.objects, self._engine.policy.multipart_threshold
+        while self._waiting and not self._stopping():
+            index = self._waiting.popleft()
+            if objects[index].size <= threshold:
+                self._note(index, await self._copy(index))
+            else:
+                await self._copy_large(index)
+
+    async def _copy_large(self, index: int) -> None:
+        """Copy an object that may be taken from us meanwhile."""
+        copying = self._begun[index] = asyncio.create_task(self._copy(index))
+        try:
+            await asyncio.wait({copying})
+        except asyncio.CancelledError:
+            copying.cancel()
+            await asyncio.wait({copying})  # it writes down how far it has come
+            raise
+        finally:
+            del self._begun[index]
+        if not copying.cancelled():
+            self._note(index, copying.result())
+
+    # -- giving away -----------------------------------------------------------------------------
+
+    async def _share(self, takers: int) -> None:
+        """Give idle workers their share of what is left, if that is worth it."""
+        async with self._sharing:
+            left = (*self._waiting, *self._begun)
+            weights = {i: shares.weight(self._bytes_left(i)) for i in left}
+            done = self._notes.bytes_done - self._bytes_before + self._engine.moving
+            done += shares.PER_OBJECT * (self._objects_done() - self._objects_before)
+            pace = max(1, done) / (time.monotonic() - self._started)
+            if sum(weights.values()) < shares.WORTH_S * pace:
                 return
-            self._note(index, await self._copy(index))
+            parts = shares.shares(self._waiting, weights, list(self._begun), takers)
+            given = set(itertools.chain(*parts))
+            self._waiting = deque(i for i in self._waiting if i not in given)
+            stopped = {i: self._begun[i] for i in given.intersection(self._begun)}
+            for copying in stopped.values():
+                copying.cancel()
+            if stopped:
+                await asyncio.wait(stopped.values())
+            ended = {i for i, copying in stopped.items() if not copying.cancelled()}
+            await self._give([[i for i in part if i not in ended] for part in parts])
+
+    async def _give_waiting(self) -> None:
+        """Give away all that nobody has begun, when this process is to end."""
+        async with self._sharing:
+            is_all = len(self._waiting) == self._objects_total()  # handed back as it is, then
+            if self._process_stopping() and self._waiting and not is_all:
+                part = list(self._waiting)
+                self._waiting.clear()
+                await self._give([part])
+
+    async def _give(self, parts: list[list[int]]) -> None:
+        """Make tasks of these objects, for others."""
+        async with self._flush_lock:
+            for part in filter(None, parts):
+                objects = [self._notes.objects[i] for i in part]
+                packed = manifest.pack(objects)
+                size = sum(info.size for info in objects)
+                task_id = planner.part_id(self._claim.task_id, packed)
+                uploads = {here: there for there, here in enumerate(part) if here in self._uploads}
+                cut = Cut(PlannedTask(task_id, packed, len(part), size), uploads)
+                self._notes.give(part, task_id)
+                flush = self._notes.take(self._flushes + 1, self._engine.moving)
+                await self._call(partial(self._ledger.cut, self._claim, flush, cut))
+                self._flushes = flush.number
+                self._bytes_total -= size
+                for index in uploads:
+                    del self._uploads[index]
+                log.info("task %s: gave %d objects away", self._claim.task_id, len(part))
+
+    def _bytes_left(self, index: int) -> int:
+        size, upload = self._notes.objects[index].size, self._uploads.get(index)
+        return max(0, size - len(upload.parts) * upload.part_size) if upload else size
 
     async def _copy_again(self, index: int) -> CopyResult:
         return await self._copy(index, begun_before=True)
@@ -262,6 +347,8 @@ class TaskRun:
                 if orders.state is JobState.ABORT:
                     await self._let_go()
                     raise StaleClaim("the job was stopped")
+                if orders.share and not self._stopping():
+                    await self._share(orders.share)
 
     async def _let_go(self) -> None:
         """Hand back what may still be ours: then the claim still takes what was copied."""
@@ -284,10 +371,16 @@ class TaskRun:
 
     # -- telling ---------------------------------------------------------------------------------
 
+    def _objects_total(self) -> int:
+        return len(self._notes.objects) - self._notes.marks.count(Mark.GIVEN)
+
+    def _objects_done(self) -> int:
+        return count_marked(self._notes.marks)
+
     def describe(self) -> str:
         """The task in one line, for the tracker: `33% 2/6 obj 41.2MB/s`."""
-        total = len(self._notes.objects)
-        objects = total - self._notes.marks.count(Mark.LEFT)
+        total = self._objects_total()
+        objects = self._objects_done()
         moved = self._notes.bytes_done + self._engine.moving
         speed = (moved - self._bytes_before) / max(time.monotonic() - self._started, 0.001) / 1e6
         share = moved / self._bytes_total if self._bytes_total else objects / max(total, 1)

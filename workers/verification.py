@@ -98,7 +98,7 @@ class Verification:
                 notes.note(index, CopyResult(Outcome.FAILED, result.size, code=code, message=text))
 
     def _is_verified(self, index: int) -> bool:
-        if self._notes.marks[index] in (Mark.FAILED, Mark.VANISHED):
+        if self._notes.marks[index] in (Mark.FAILED, Mark.VANISHED, Mark.GIVEN):
             return False
         not_after = self._checks.not_after_ns
         return not not_after or self._notes.objects[index].mtime_ns <= not_after

@@ -25,8 +25,8 @@ def done_text(stored: StoredTask) -> bytes:
     totals = stored.totals
     summary: dict[str, object] = {
         "task": stored.task.task_id,
-        "objects": len(stored.task.objects),
-        "bytes": stored.task.size,
+        "objects": stored.own_objects,
+        "bytes": stored.own_bytes,
         "outcomes": {o: [n, totals.bytes[o]] for o, n in totals.objects.items()},
         "proof": totals.proof,
         "unkept": totals.unkept,

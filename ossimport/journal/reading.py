@@ -5,9 +5,9 @@ from itertools import chain
 from pathlib import Path
 
 from ossimport.auditlog import Highlights, Slow
-from ossimport.journal import digest, files, places, texts
+from ossimport.journal import digest, files, places, task_files
 from ossimport.journal.places import Place
-from ossimport.journal.replay import Replay, StoredTask
+from ossimport.journal.replay import StoredTask
 from ossimport.journal.scan import ScanRecord
 from ossimport.ledger.base import ScanFailure, ScanState
 from ossimport.model import Outcome, Tally, Task, TaskState, Upload
@@ -55,40 +55,22 @@ class TreeReader:
         failed, succeeded = (places.ended(self.root, state) for state in places.ENDED_FOLDERS)
         return chain(places.unfinished(self.root), failed, succeeded)
 
-    def step_of(self, place: Place) -> int:
-        """The number of the step that planned a task."""
-        path = self.root / place.path / "TASK"
-        return texts.step_of(path, files.read_start(path) or b"")
+    def step_of(self, place: Place) -> int | None:
+        """The number of the step that planned a task; None for one that was cut off another."""
+        note = task_files.note(self.root, place)
+        return None if note.cut_from else note.seq
 
-    def task(self, place: Place) -> tuple[Task, int]:
-        """One task as it was planned, and the number of the step that planned it."""
-        path = self.root / place.path / "TASK"
-        task, seq = texts.parse_task(path, files.read(path) or b"")
-        if task.task_id != place.task_id:
-            raise files.damaged(path, f"it describes the task {task.task_id}")
-        return task, seq
+    def task(self, place: Place) -> Task:
+        """One task as it was planned."""
+        return task_files.task(self.root, place)[0]
 
     def stored(self, place: Place) -> StoredTask:
         """One task with what has become of its objects, by its audit.log."""
-        task, seq = self.task(place)
-        path = self.root / place.path
-        replay = Replay(task.objects, files.read(path / "audit.log") or b"")
-        return StoredTask(
-            task=task,
-            seq=seq,
-            state=place.state,
-            worker_host=place.host,
-            marks=bytes(replay.marks),
-            totals=replay.totals(),
-            failures=replay.failures,
-            uploads=replay.uploads,
-            slowest=replay.slowest(),
-            log_size=replay.log_size,
-        )
+        return task_files.stored(self.root, place)
 
     def summary(self, place: Place) -> digest.Summary | None:
-        """What DONE says of a task; None unless it succeeded."""
-        if place.state is not TaskState.SUCCEED:
+        """What DONE says of a task; None unless it succeeded, or if others have a say in it."""
+        if place.state is not TaskState.SUCCEED or task_files.note(self.root, place).cut_from:
             return None
         return digest.parse_done(files.read(self.root / place.path / "DONE") or b"")
 
@@ -106,7 +88,10 @@ class TreeReader:
         failed = places.ended(self.root, TaskState.FAILED)
         unfinished = places.unfinished(self.root)
         begun = (p for p in unfinished if files.is_file(self.root / p.path / "audit.log"))
-        return chain(map(self.stored, failed), filter(_has_failed, map(self.stored, begun)))
+        return chain(
+            filter(_has_any_failed, map(self.stored, failed)),
+            filter(_has_failed, map(self.stored, begun)),
+        )
 
     def uploads(self) -> Iterator[Upload]:
         """Multipart uploads that began and did not end, by the logs, which do not know parts."""
@@ -132,6 +117,11 @@ class TreeReader:
         return self._slowest
 
 
+def _has_any_failed(stored: StoredTask) -> bool:
+    """True unless the task has nothing to be done again: then it lost its objects to another."""
+    return Outcome.FAILED in stored.totals.objects
+
+
 def _has_failed(stored: StoredTask) -> bool:
     """True if the log tells of a whole run in which some object failed."""
-    return Outcome.FAILED in stored.totals.objects and not stored.totals.left
+    return _has_any_failed(stored) and not stored.totals.left

@@ -66,12 +66,14 @@ def _catch_up(journal: Journal, ledger: RebuildableLedger, job: str) -> None:
     known, scan = ledger.scan_state(job), journal.scan_state()
     places: dict[int, list[Place]] = {}
     for place in journal.places():
-        places.setdefault(journal.step_of(place), []).append(place)
+        seq = journal.step_of(place)
+        if seq is not None:  # else the ledger that lacks the step lacks the cut, too
+            places.setdefault(seq, []).append(place)
     failures: dict[int, list[ScanFailure]] = {}
     for seq, failure in journal.scan_failures():
         failures.setdefault(seq, []).append(failure)
     for seq in range(known.seq + 1, scan.seq + 1):
-        tasks = [_planned(journal.task(place)[0]) for place in places.get(seq, [])]
+        tasks = [_whole(journal.task(place)) for place in places.get(seq, [])]
         step = PlanStep(seq, {}, tasks, failures=failures.get(seq, []))
         if seq == scan.seq:
             finished = dict.fromkeys(known.lanes.keys() - scan.lanes.keys())
@@ -108,7 +110,7 @@ def _restore_all(
     ledger.resume_at(job, scan, step)
 
 
-def _planned(task: Task) -> PlannedTask:
+def _whole(task: Task) -> PlannedTask:
     return PlannedTask(task.task_id, manifest.pack(task.objects), len(task.objects), task.size)
 
 
@@ -128,10 +130,12 @@ def _restore(journal: Journal, ledger: RebuildableLedger, job: str, place: Place
         )
         return
     stored = journal.stored(place)
+    if not stored.own_objects:
+        return  # the ledger lost the cut, and the task that it was cut off has them all
     if place.ended and not stored.totals.left:
         ledger.restore(
             job,
-            _planned(stored.task),
+            stored.planned,
             stored.state,
             marks=stored.marks,
             log_size=stored.log_size,
@@ -153,7 +157,7 @@ def _reopen(journal: Journal, ledger: RebuildableLedger, job: str, stored: Store
     totals, task_id = stored.totals, stored.task.task_id
     ledger.restore(
         job,
-        _planned(stored.task),
+        stored.planned,
         TaskState.RUNNING if stored.worker_host else TaskState.PENDING,
         marks=stored.retry_marks,
         log_size=stored.log_size,

@@ -2,19 +2,22 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ossimport import manifest
 from ossimport.auditlog import (
     CHECK_FAILED,
     UPLOAD_ENDED,
     UPLOAD_STARTED,
     AuditLine,
     Slow,
+    parse_given,
     parse_line,
     parse_plain,
 )
+from ossimport.ledger.base import PlannedTask
 from ossimport.model import (
     CopyResult,
     Mark,
@@ -55,6 +58,25 @@ class StoredTask:
     uploads: tuple[Upload, ...]  # began and did not end; their `parts` are not known here
     slowest: tuple[Slow, ...]
     log_size: int  # bytes of audit.log up to its last whole line
+    # of each task that was cut off this one: which of its objects it has from here
+    given: Mapping[str, frozenset[int]] = field(default_factory=dict)
+
+    @property
+    def own_objects(self) -> int:
+        """How many objects the task has, without those that it gave away."""
+        return len(self.marks) - self.marks.count(Mark.GIVEN)
+
+    @property
+    def own_bytes(self) -> int:
+        """The sum of their sizes."""
+        pairs = zip(self.task.objects, self.marks, strict=True)
+        return sum(info.size for info, mark in pairs if mark != Mark.GIVEN)
+
+    @property
+    def planned(self) -> PlannedTask:
+        """The task for a ledger that does not know it."""
+        packed = manifest.pack(self.task.objects)
+        return PlannedTask(self.task.task_id, packed, self.own_objects, self.own_bytes)
 
     @property
     def retry_marks(self) -> bytes:
@@ -69,6 +91,8 @@ class Replay:
         self._objects = objects
         self._times = [0] * len(objects)  # milliseconds
         self._uploads: dict[int, list[Upload]] = {}
+        self._given: dict[str, Sequence[int]] = {}  # what each task got, by our numbers
+        self._given_to: dict[int, str] = {}  # the last word of each object that was given
         self.marks = bytearray(len(objects))
         self.failures: dict[int, CopyResult] = {}
         self.log_size = log.rfind(b"\n") + 1  # a torn last line does not count
@@ -76,7 +100,9 @@ class Replay:
         text = log[: self.log_size].replace(b"\0", b"").decode(errors="replace")
         for line in text.split("\n"):
             plain = parse_plain(line)
-            if plain is None:
+            if plain is None and (part := parse_given(line, len(objects))):
+                self._give(*part)
+            elif plain is None:
                 parsed = parse_line(line)
                 if parsed is not None and parsed.number < len(objects):
                     self._take(parsed)
@@ -88,6 +114,30 @@ class Replay:
         self._times[index] = ms
         if index in self.failures:
             del self.failures[index]
+
+    def _give(self, task_id: str, numbers: Sequence[int]) -> None:
+        self._given[task_id] = numbers
+        for index in numbers:
+            self._settle(index, Mark.GIVEN, 0)
+            self._given_to[index] = task_id
+
+    def disown(self, numbers: Iterable[int], *, but: Container[int]) -> None:
+        """Say that these objects, but for some, are not the task's."""
+        for index in numbers:
+            if index not in but:
+                self._settle(index, Mark.GIVEN, 0)
+                self._given_to.pop(index, None)
+
+    def given(self) -> dict[str, frozenset[int]]:
+        """Of each task that was cut off this one, the objects that it has, by its own numbers."""
+        return {
+            task_id: frozenset(
+                there
+                for there, here in enumerate(numbers)
+                if self.marks[here] == Mark.GIVEN and self._given_to.get(here) == task_id
+            )
+            for task_id, numbers in self._given.items()
+        }
 
     def _take(self, line: AuditLine) -> None:
         index, result, upload = line.number, line.result, line.upload

@@ -21,7 +21,8 @@ VANISHED = "Vanished"  # stands in error.list for the code of an object that wen
 
 _NUMBER = "([0-9]{1,30})"
 _HEADER = re.compile(
-    rf"# job=(\S+) task=(\S+) seq={_NUMBER} objects={_NUMBER} bytes={_NUMBER}(?:\n|$)"
+    rf"# job=(\S+) task=(\S+) seq={_NUMBER} objects={_NUMBER} bytes={_NUMBER}"
+    r"(?: cut-from=(\S+))?(?:\n|$)"
 )
 
 
@@ -43,11 +44,18 @@ class Checkpoint:
 # -- TASK ------------------------------------------------------------------------------------------
 
 
-def task_text(task: Task, seq: int) -> bytes:
+class TaskNote(NamedTuple):
+    """Where a task comes from."""
+
+    seq: int  # of the step that planned its objects
+    cut_from: str = ""  # the task that it was a part of
+
+
+def task_text(task: Task, note: TaskNote) -> bytes:
     """A header line, then one line per object: size, mtime_ns, CRC64, etag and key, by TABs."""
     lines = [
-        f"# job={task.job} task={task.task_id} seq={seq} objects={len(task.objects)} "
-        f"bytes={task.size}\n"
+        f"# job={task.job} task={task.task_id} seq={note.seq} objects={len(task.objects)} "
+        f"bytes={task.size}{f' cut-from={note.cut_from}' if note.cut_from else ''}\n"
     ]
     lines += [
         f"{size}\t{mtime_ns}\t{'' if crc64 is None else crc64}\t{display(etag)}\t{display(key)}\n"
@@ -56,15 +64,15 @@ def task_text(task: Task, seq: int) -> bytes:
     return "".join(lines).encode()
 
 
-def step_of(path: Path, start: bytes) -> int:
-    """The number of the step that planned a TASK file, by its first line."""
-    return _parse_header(path, start).seq
+def note_of(path: Path, start: bytes) -> TaskNote:
+    """Where a TASK file's task comes from, by its first line."""
+    return _parse_header(path, start).note
 
 
 class _Header(NamedTuple):
     job: str
     task_id: str
-    seq: int
+    note: TaskNote
     objects: int
     bytes: int
 
@@ -74,12 +82,12 @@ def _parse_header(path: Path, data: bytes) -> _Header:
     match = _HEADER.match(data.decode(errors="replace"))
     if match is None:
         raise damaged(path, "its first line names no task")
-    job, task_id, *numbers = match.groups()
-    return _Header(job, task_id, *map(int, numbers))
+    job, task_id, seq, objects, size, cut_from = match.groups()
+    return _Header(job, task_id, TaskNote(int(seq), cut_from or ""), int(objects), int(size))
 
 
-def parse_task(path: Path, data: bytes) -> tuple[Task, int]:
-    """The task of a TASK file, and the number of the step that planned it."""
+def parse_task(path: Path, data: bytes) -> tuple[Task, TaskNote]:
+    """The task of a TASK file, and where it comes from."""
     header = _parse_header(path, data)
     try:
         objects = tuple(_parse_objects(data.decode()))
@@ -92,7 +100,7 @@ def parse_task(path: Path, data: bytes) -> tuple[Task, int]:
             f"it holds {len(objects)} objects of {task.size} bytes, its first line says "
             f"{header.objects} objects of {header.bytes} bytes",
         )
-    return task, header.seq
+    return task, header.note
 
 
 def _parse_objects(text: str) -> Iterator[ObjectInfo]:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from ossimport.auditlog import Slow
 from ossimport.errors import JobExists, ServiceError
-from ossimport.journal import digest, files, places, texts
+from ossimport.journal import digest, files, places, task_files, texts
 from ossimport.journal.catalog import Catalog
 from ossimport.journal.job_file import JobFile
 from ossimport.journal.places import Place, worker_host
@@ -222,7 +222,7 @@ class Journal(TreeReader):
             self.remove_strays()
         self._strays_gone = False
         for task in tasks:
-            self._write_task(task, step.seq)
+            self._write_task(task, texts.TaskNote(step.seq))
         if tasks:
             files.sync_dir(self.root / places.PENDING_FOLDER)
         self._scan.advance(step, lanes, excluded)
@@ -251,19 +251,19 @@ class Journal(TreeReader):
                 inside = set(files.names(path.parent))
                 stray = path.parent.is_dir() and inside <= {"TASK.new"}
             else:
-                stray = texts.step_of(path, start) > self._scan.point.seq
+                stray = texts.note_of(path, start).seq > self._scan.point.seq
             if stray:
                 files.remove_tree(path.parent)
                 self._places.pop(name, None)
         self._strays_gone = True
 
-    def _write_task(self, task: Task, seq: int) -> None:
+    def _write_task(self, task: Task, note: texts.TaskNote) -> None:
         if places.find(self.root, task.task_id) is not None:
             return  # planned by an earlier step: one listing gives one task
         place = Place(task.task_id)
         path = self.root / place.path
         files.add_dir(path)
-        files.write(path / "TASK", texts.task_text(task, seq))
+        files.write(path / "TASK", texts.task_text(task, note))
         files.sync_dir(path)
         self._places[task.task_id] = place
 
@@ -311,6 +311,15 @@ class Journal(TreeReader):
         self._move(place, Place(task_id, state, worker_host(worker or place.host)))
         self._unsynced_logs.discard(task_id)
         self._places.pop(task_id, None)
+
+    def cut(self, task_id: str, part: Task) -> None:
+        """A part of the task's objects has become a task. Durable, idempotent.
+
+        It counts as soon as the audit.log of the task says so too, which has to be appended next.
+        """
+        seq = task_files.note(self.root, self._find(task_id)).seq
+        self._write_task(part, texts.TaskNote(seq, task_id))
+        files.sync_dir(self.root / places.PENDING_FOLDER)
 
     def requeued(self, task_id: str) -> None:
         """An ended task is pending again; its audit.log goes on. Idempotent.

@@ -3,9 +3,9 @@
 from ossimport.model import Mark, TaskState
 
 
-def count_marked(marks: bytes) -> int:
+def count_marked(marks: bytes | bytearray) -> int:
     """How many objects of a task have an outcome."""
-    return len(marks) - marks.count(Mark.LEFT)
+    return len(marks) - marks.count(Mark.LEFT) - marks.count(Mark.GIVEN)
 
 
 def earlier_claims(state: TaskState, marks: bytes, log_size: int) -> int:

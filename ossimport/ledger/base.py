@@ -19,6 +19,7 @@ from ossimport.ledger.values import (
     SHOWN_RUNNING,
     USUAL_PRIORITY,
     Claim,
+    Cut,
     Event,
     EventKind,
     Flush,
@@ -40,6 +41,7 @@ __all__ = [
     "USUAL_PRIORITY",
     "Claim",
     "ConsoleLedger",
+    "Cut",
     "Event",
     "EventKind",
     "Flush",
@@ -142,6 +144,13 @@ class MasterLedger(Protocol):
         """Start the clock of these dispatched tasks anew."""
 
     def running(self, name: str) -> list[RunningTask]: ...
+
+    def ask_share(self, name: str, task_id: str, fence: int, takers: int, for_s: float) -> None:
+        """Tell the holder of a task, in its `orders`, that others would take a share of it.
+
+        It is forgotten after `for_s` seconds, and when a part of the task is cut off. Nothing
+        happens if `fence` is not the task's claim.
+        """
 
     def take_back(self, name: str, task_id: str, fence: int) -> bool:
         """Make a running task pending again, in front, if `fence` is still its claim, else False.
@@ -271,6 +280,14 @@ class WorkerLedger(Protocol):
 
         StaleClaim also when flushes before it are missing: the server lost them, and only a new
         claim does their objects again. ValueError if `marks` and the sums contradict each other.
+        """
+
+    def cut(self, claim: Claim, flush: Flush, cut: Cut) -> None:
+        """Add a flush whose marks say GIVEN for some objects that were LEFT, and make these a task
+        of their own: pending, at the same place in plan order. They are listed already.
+
+        All that is said of `record` holds. The task had been begun before if this one was begun
+        before this claim. ValueError also if it gives nothing away, or everything.
         """
 
     def save_upload(self, claim: Claim, index: int, upload: Upload | None) -> None:

@@ -20,7 +20,7 @@ work on a job only those that create and forget one or set its limit touch any o
 | `oi:{job}:restored` | set | ids of the tasks rebuilt so far | restore | resume_at |
 | `oi:{job}:hold` | string | the master that holds the job | hold_job | drop_job, or it expires |
 | `oi:{job}:limits` | string | the job's limit | set_limit, restore_limits | forget_job |
-| `oi:{job}:task:ID` | hash | one task that has not ended | plan, worker | finish |
+| `oi:{job}:task:ID` | hash | one task that has not ended | plan, cut, worker | finish |
 | `oi:{job}:uploads:ID` | hash | object index -> packed Upload | save_upload | upload forgotten |
 | `oi:limits` | hash | scope -> limit, and their version | set_limit, restore_limits | never |
 | `oi:rates` | zset | rate, by the end of its last lease | lease_shares | two minutes unused |
@@ -46,11 +46,13 @@ Fields of `oi:{job}`
     tasks_succeed, tasks_failed                                       tasks that ended so
 
 Fields of `oi:{job}:task:ID`
-    manifest objects bytes   as planned
+    manifest                 as planned
+    objects bytes            as planned, without those that were given to another task
     order                    its score in `pending`, so that a task handed back goes to the front
     fence worker             of the last claim
     freed                    the last fence whose holder handed the task back of its own will
     claims                   how often it was claimed; all claims before a requeue count as one
+    share share_until        how many workers would take a share of it, until which server ms
     marks                    one byte for each object; missing while none has an outcome
     marked, marked_bytes     objects and bytes that have an outcome
     moving                   bytes of unfinished large objects already at the destination

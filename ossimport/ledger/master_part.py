@@ -65,6 +65,11 @@ class MasterPart(Scripted):
         rows = self._run("running", name, [at.job, at.running], [at.task_prefix])
         return [packing.running_from(row) for row in rows]
 
+    def ask_share(self, name: str, task_id: str, fence: int, takers: int, for_s: float) -> None:
+        at = JobKeys(name)
+        args: list[Argument] = [task_id, fence, takers, milliseconds(for_s)]
+        self._run("ask_share", name, [at.job, at.running, at.task(task_id)], args)
+
     def take_back(self, name: str, task_id: str, fence: int) -> bool:
         at = JobKeys(name)
         keys = [at.job, at.pending, at.running, at.task(task_id), at.outbox]

@@ -85,6 +85,13 @@ class MemoryMasterPart(Shelf):
         with self._record(name) as record:
             return record.running(self._now_ms())
 
+    def ask_share(self, name: str, task_id: str, fence: int, takers: int, for_s: float) -> None:
+        with self._record(name) as record:
+            task = record.tasks.get(task_id)
+            if task is not None and task.state is TaskState.RUNNING and task.fence == fence:
+                task.share = takers
+                task.share_until_ms = self._now_ms() + milliseconds(for_s)
+
     def take_back(self, name: str, task_id: str, fence: int) -> bool:
         with self._record(name) as record:
             task = record.tasks.get(task_id)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ossimport.ledger.arithmetic import count_marked, milliseconds
-from ossimport.ledger.base import Claim, EventKind, Flush, Held, Job, Orders
+from ossimport.ledger.base import Claim, Cut, EventKind, Flush, Held, Job, Orders
 from ossimport.ledger.memory_shelf import Shelf
 from ossimport.ledger.records import JobRecord, TaskRecord, contradiction, own_copy, stale
 from ossimport.model import JobState, TaskState, Upload
@@ -58,25 +58,37 @@ class MemoryWorkerPart(Shelf):
         with self._claimed(claim) as (record, task):
             if task is None:
                 raise stale(claim)
-            return Orders(record.job.state)
+            wanted = task.share_until_ms > self._now_ms()
+            return Orders(record.job.state, task.share if wanted else 0)
 
     def record(self, claim: Claim, flush: Flush) -> None:
         with self._claimed(claim) as (record, task):
-            if task is None:
-                raise stale(claim)
-            if flush.number <= task.flushes:
+            if self._is_new(task, claim, flush):
+                record.add_flush(claim.task_id, flush)
+
+    def cut(self, claim: Claim, flush: Flush, cut: Cut) -> None:
+        part = cut.task
+        with self._claimed(claim) as (record, task):
+            if not self._is_new(task, claim, flush):
                 return
-            if flush.number > task.flushes + 1:
+            if part.task_id in record.tasks:
                 raise stale(claim)
-            added = sum(flush.objects.values())
-            if count_marked(task.marks) + added != count_marked(flush.marks):
+            if not 0 < part.objects < record.tasks[claim.task_id].planned.objects:
                 raise contradiction(claim)
-            task.flushes, task.marks, task.moving = flush.number, flush.marks, flush.moving
-            task.marked_bytes += sum(flush.bytes_.values())
-            record.count(flush.objects, flush.bytes_, flush.proof, flush.unkept)
-            if flush.log_size:
-                record.tell(EventKind.LOG, claim.task_id, offset=task.log, log=flush.log)
-                task.log += flush.log_size
+            record.cut_off(claim.task_id, cut)
+            record.add_flush(claim.task_id, flush)
+
+    @staticmethod
+    def _is_new(task: TaskRecord | None, claim: Claim, flush: Flush) -> bool:
+        """False for a flush that was seen before; raises if it cannot be added."""
+        if task is None or flush.number > task.flushes + 1:
+            raise stale(claim)
+        if flush.number <= task.flushes:
+            return False
+        added = sum(flush.objects.values())
+        if count_marked(task.marks) + added != count_marked(flush.marks):
+            raise contradiction(claim)
+        return True
 
     def save_upload(self, claim: Claim, index: int, upload: Upload | None) -> None:
         with self._claimed(claim) as (record, task):

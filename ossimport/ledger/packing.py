@@ -145,6 +145,8 @@ def event_from(event_id: bytes, flat: Sequence[bytes]) -> Event:
         offset=_number(fields, "offset"),
         log=fields.get("log", b""),
         state=None if state is None else TaskState(to_text(state)),
+        part=to_text(fields.get("part", b"")),
+        manifest=fields.get("manifest", b""),
     )
 
 

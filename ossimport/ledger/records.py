@@ -10,8 +10,10 @@ from ossimport.ledger.arithmetic import count_marked
 from ossimport.ledger.base import (
     SHOWN_RUNNING,
     Claim,
+    Cut,
     Event,
     EventKind,
+    Flush,
     Job,
     PlannedTask,
     PlanStep,
@@ -42,6 +44,8 @@ class TaskRecord:
     flushes: int = 0
     log: int = 0
     claims: int = 0
+    share: int = 0  # how many workers would take a share of it
+    share_until_ms: int = 0
 
 
 @dataclass
@@ -130,7 +134,7 @@ class JobRecord:
     def in_state(self, state: TaskState) -> list[tuple[str, TaskRecord]]:
         """The tasks of a state, in plan order."""
         found = [(task_id, task) for task_id, task in self.tasks.items() if task.state is state]
-        return sorted(found, key=lambda item: item[1].order)
+        return sorted(found, key=lambda item: (item[1].order, item[0]))
 
     def running(self, now_ms: int) -> list[RunningTask]:
         """The running tasks, those first whose lease ends first."""
@@ -174,6 +178,33 @@ class JobRecord:
     def hand_back(self, task_id: str, task: TaskRecord) -> None:
         task.state = TaskState.PENDING
         self.tell(EventKind.RELEASED, task_id, worker=task.worker)
+
+    def add_flush(self, task_id: str, flush: Flush) -> None:
+        task = self.tasks[task_id]
+        task.flushes, task.marks, task.moving = flush.number, flush.marks, flush.moving
+        task.marked_bytes += sum(flush.bytes_.values())
+        self.count(flush.objects, flush.bytes_, flush.proof, flush.unkept)
+        if flush.log_size:
+            self.tell(EventKind.LOG, task_id, offset=task.log, log=flush.log)
+            task.log += flush.log_size
+
+    def cut_off(self, task_id: str, cut: Cut) -> None:
+        """Make a part of a task a task of its own; the flush that says so is to follow."""
+        task, part = self.tasks[task_id], cut.task
+        task.planned = task.planned._replace(
+            objects=task.planned.objects - part.objects, bytes=task.planned.bytes - part.bytes
+        )
+        task.share = 0
+        self.tasks[part.task_id] = TaskRecord(
+            part, task.order, bytes(part.objects), claims=task.claims - 1
+        )
+        uploads = self.uploads.get(task_id, {})
+        moved = {there: uploads.pop(here) for here, there in cut.uploads.items() if here in uploads}
+        if moved:
+            self.uploads[part.task_id] = moved
+        if not uploads:
+            self.uploads.pop(task_id, None)
+        self.tell(EventKind.CUT, task_id, part=part.task_id, manifest=part.manifest)
 
     def apply_scan(self, step: PlanStep, lanes: Mapping[int, Lane | None]) -> None:
         for number, lane in lanes.items():

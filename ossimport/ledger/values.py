@@ -32,7 +32,10 @@ class Job:
 
 
 class PlannedTask(NamedTuple):
-    """A task as the ledger takes it: the object list packed (`manifest.py`), and its sums."""
+    """A task as the ledger takes it: the object list packed (`manifest.py`), and its sums.
+
+    Objects that were given to another task are in the list, but not in the sums.
+    """
 
     task_id: str
     manifest: bytes
@@ -101,6 +104,7 @@ class Orders(NamedTuple):
     """What the holder of a task is to know of it."""
 
     state: JobState  # of the job: the task is to be handed back unless it is RUNNING
+    share: int = 0  # so many workers have nothing to do and would take a share of the task
 
 
 class Flush(NamedTuple):
@@ -121,17 +125,27 @@ class Flush(NamedTuple):
     unkept: int = 0  # copied objects that lost something on the way, see `model.Mark`
 
 
+class Cut(NamedTuple):
+    """A part of a task's objects as a task of its own. `uploads` of these objects go with them:
+    of an object by its number in the old task, and its number in the new one."""
+
+    task: PlannedTask
+    uploads: Mapping[int, int]
+
+
 class EventKind:
     """What the outbox tells the master, in the order in which it happened."""
 
     CLAIMED = "claimed"
+    CUT = "cut"
     LOG = "log"
     RELEASED = "released"
     ENDED = "ended"
 
 
 class Event(NamedTuple):
-    """One entry of the outbox. `offset` and `log` belong to LOG, `state` to ENDED.
+    """One entry of the outbox. `offset` and `log` belong to LOG, `state` to ENDED; CUT tells of a
+    `part`, whose objects are in `manifest`, and comes before the LOG that says so too.
 
     `offset` is where in audit.log the text begins, so that writing it twice changes nothing; of an
     ENDED event it is the file's whole length.
@@ -144,6 +158,8 @@ class Event(NamedTuple):
     offset: int = 0
     log: bytes = b""
     state: TaskState | None = None
+    part: str = ""
+    manifest: bytes = b""
 
 
 class RunningTask(NamedTuple):

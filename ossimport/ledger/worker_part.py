@@ -2,7 +2,7 @@
 
 from ossimport.ledger import packing
 from ossimport.ledger.arithmetic import count_marked, milliseconds
-from ossimport.ledger.base import Claim, Flush, Held, Job, Orders
+from ossimport.ledger.base import Claim, Cut, Flush, Held, Job, Orders
 from ossimport.ledger.keys import WORKERS, JobKeys
 from ossimport.ledger.scripted import Argument, Scripted
 from ossimport.model import JobState, TaskState, Upload
@@ -54,21 +54,29 @@ class WorkerPart(Scripted):
     def orders(self, claim: Claim) -> Orders:
         at = JobKeys(claim.job)
         keys = [at.job, at.running, at.task(claim.task_id)]
-        state = self._run("orders", _about(*claim[:2]), keys, [claim.task_id, claim.fence])
-        return Orders(JobState(packing.to_text(state)))
+        args: list[Argument] = [claim.task_id, claim.fence]
+        state, share = self._run("orders", _about(*claim[:2]), keys, args)
+        return Orders(JobState(packing.to_text(state)), share)
 
     def record(self, claim: Claim, flush: Flush) -> None:
         at = JobKeys(claim.job)
         keys = [at.job, at.running, at.task(claim.task_id), at.outbox]
-        counters = packing.tally_fields(flush.objects, flush.bytes_, flush.proof, flush.unkept)
-        args: list[Argument] = [
-            *(claim.task_id, claim.fence, flush.number),
-            *(flush.marks, count_marked(flush.marks)),
-            *(sum(flush.objects.values()), sum(flush.bytes_.values()), flush.moving),
-            *(flush.log, flush.log_size),
-            *counters,
-        ]
+        args = [*_flush_arguments(claim, flush), *_counters(flush)]
         self._run("record", _about(*claim[:2]), keys, args)
+
+    def cut(self, claim: Claim, flush: Flush, cut: Cut) -> None:
+        at, part = JobKeys(claim.job), cut.task.task_id
+        keys = [
+            *(at.job, at.running, at.task(claim.task_id), at.outbox, at.pending, at.task(part)),
+            *(at.uploads(claim.task_id), at.uploads(part), at.uploading),
+        ]
+        args: list[Argument] = [
+            *_flush_arguments(claim, flush),
+            *cut.task,
+            *(len(cut.uploads), *(number for pair in cut.uploads.items() for number in pair)),
+            *_counters(flush),
+        ]
+        self._run("cut", _about(*claim[:2]), keys, args)
 
     def save_upload(self, claim: Claim, index: int, upload: Upload | None) -> None:
         at = JobKeys(claim.job)
@@ -92,6 +100,20 @@ class WorkerPart(Scripted):
         keys = [at.job, at.pending, at.running, at.task(claim.task_id), at.outbox]
         args: list[Argument] = [claim.task_id, claim.fence, reason]
         self._run("stop_job", _about(*claim[:2]), keys, args)
+
+
+def _flush_arguments(claim: Claim, flush: Flush) -> list[Argument]:
+    """What `check_flush` in prelude.lua takes."""
+    return [
+        *(claim.task_id, claim.fence, flush.number),
+        *(flush.marks, count_marked(flush.marks)),
+        *(sum(flush.objects.values()), sum(flush.bytes_.values()), flush.moving),
+        *(flush.log, flush.log_size),
+    ]
+
+
+def _counters(flush: Flush) -> list[Argument]:
+    return [*packing.tally_fields(flush.objects, flush.bytes_, flush.proof, flush.unkept)]
 
 
 def _about(job: str, task_id: str) -> str:

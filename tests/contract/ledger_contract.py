@@ -4,6 +4,7 @@ import pytest
 
 from ossimport.ledger.base import Ledger
 from tests.contract.ledger_console_contract import ConsoleContract
+from tests.contract.ledger_cut_contract import CutContract
 from tests.contract.ledger_limits_contract import LimitsContract
 from tests.contract.ledger_master_contract import MasterContract
 from tests.contract.ledger_material import JOB
@@ -12,7 +13,12 @@ from tests.contract.ledger_worker_contract import WorkerContract
 
 
 class LedgerContract(
-    ConsoleContract, MasterContract, SteeringContract, WorkerContract, LimitsContract
+    ConsoleContract,
+    CutContract,
+    LimitsContract,
+    MasterContract,
+    SteeringContract,
+    WorkerContract,
 ):
     """The whole contract. `empty` has no job, `ledger` has JOB."""
 

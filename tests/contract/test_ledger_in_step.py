@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from ossimport.errors import LedgerError, StaleClaim
-from ossimport.ledger.base import Claim, Held, Ledger, PlannedTask, PlanStep, ScanFailure
+from ossimport.ledger.base import Claim, Cut, Held, Ledger, PlannedTask, PlanStep, ScanFailure
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.ledger.redis import RedisLedger, open_ledger
 from ossimport.model import JobState, Lane, Mark, Outcome, TaskState
@@ -33,8 +33,11 @@ from tests.servers.valkey import Valkey, valkey
 TWICE = st.booleans()
 PICK = st.integers(0, 999)
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
-OUTCOMES = [mark for mark in Mark if mark is not Mark.LEFT]
-ROWS = [st.lists(st.sampled_from(kinds), min_size=4, max_size=4) for kinds in (OUTCOMES, Mark)]
+OUTCOMES = [mark for mark in Mark if mark not in (Mark.LEFT, Mark.GIVEN)]
+ROWS = [
+    st.lists(st.sampled_from(kinds), min_size=4, max_size=4)
+    for kinds in (OUTCOMES, [*OUTCOMES, Mark.LEFT])
+]
 MARKS = st.one_of(ROWS)
 LEASES = st.sampled_from([60.0, 60.0, 0.0])  # a lease of 0 has expired at once
 
@@ -269,6 +272,10 @@ class InStep(RuleBasedStateMachine):
 
     def record_by(self, index: int, marks: list[Mark], ahead: int, twice: bool) -> None:
         task, claims = self.task_of(index), self.claims[index]
+        marks = [
+            Mark.GIVEN if had == Mark.GIVEN else mark
+            for had, mark in zip(task.marks, marks, strict=False)
+        ]
         number = task.flushes + ahead
         step = flush(number, task.marks, marks, "x" * number)
         answer = self.same(lambda ledger, side: ledger.record(claims[side], step), twice=twice)
@@ -277,6 +284,46 @@ class InStep(RuleBasedStateMachine):
             if ahead == 1:
                 task.marks, task.flushes = bytes(marks), number
                 task.log += number
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK, part=st.integers(0, 4), gap=st.integers(0, 9), twice=TWICE)
+    def cut(self, pick: int, part: int, gap: int, twice: bool) -> None:
+        """Give away the last of the objects that are left."""
+        index = self.claim_of(pick)
+        task, claims = self.task_of(index), self.claims[index]
+        left = [i for i, mark in enumerate(task.marks) if mark == Mark.LEFT]
+        given = left[len(left) - min(part, len(left)) :]
+        marks = [Mark.GIVEN if i in given else Mark(mark) for i, mark in enumerate(task.marks)]
+        number = task.flushes + (2 if gap == 0 else 1)
+        name = f"{task.plan.task_id}c{number}"
+        new = PlannedTask(name, b"part", len(given), len(given) * SIZE)
+        step, cut = (
+            flush(number, task.marks, marks, "given\n"),
+            Cut(new, {given[0]: 0} if given else {}),
+        )
+        ask = lambda ledger, side: ledger.cut(claims[side], step, cut)  # noqa: E731
+        answer = self.same(ask, twice=twice)
+        if self.check_stale(answer, index):
+            possible = gap > 0 and 0 < len(given) < task.plan.objects
+            assert (answer is None) == possible
+            if possible:
+                task.marks, task.flushes, task.log = bytes(marks), number, task.log + 6
+                task.plan = task.plan._replace(
+                    objects=task.plan.objects - new.objects, bytes=task.plan.bytes - new.bytes
+                )
+                self.tasks[name] = ModelTask(new)
+                self.tasks[name].claims = task.claims - 1
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK, takers=st.integers(0, 3), for_s=LEASES, twice=TWICE)
+    def ask_share(self, pick: int, takers: int, for_s: float, twice: bool) -> None:
+        index = self.claim_of(pick)
+        claims = self.claims[index]
+        name = claims[0].task_id
+        self.same(
+            lambda at, side: at.ask_share(JOB.name, name, claims[side].fence, takers, for_s),
+            twice=twice,
+        )
 
     @precondition(lambda self: self.claims)
     @rule(pick=PICK, twice=TWICE)

@@ -12,7 +12,7 @@ from ossimport.errors import JobExists, ServiceError
 from ossimport.journal import Journal, rebuild, worker_host
 from ossimport.journal.files import damaged
 from ossimport.journal.replay import Replay
-from ossimport.journal.texts import parse_task, task_text
+from ossimport.journal.texts import TaskNote, parse_task, task_text
 from ossimport.ledger.base import Job, ScanState
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.model import Lane, Mark, ObjectInfo, Outcome, Tally, Task, TaskState, Upload
@@ -506,12 +506,13 @@ INFOS = st.builds(
 
 
 @settings(deadline=None)
-@given(st.lists(INFOS, max_size=5), st.integers(1, 2**31))
-def test_any_task_is_read_back_exactly(objects: list[ObjectInfo], seq: int) -> None:
+@given(st.lists(INFOS, max_size=5), st.integers(1, 2**31), st.sampled_from(["", "T_1"]))
+def test_any_task_is_read_back_exactly(objects: list[ObjectInfo], seq: int, cut_from: str) -> None:
     task = Task(NAME, ONE.task_id, tuple(objects))
-    data = task_text(task, seq)
+    note = TaskNote(seq, cut_from)
+    data = task_text(task, note)
     assert data.count(b"\n") == len(objects) + 1
-    assert parse_task(Path("TASK"), data) == (task, seq)
+    assert parse_task(Path("TASK"), data) == (task, note)
 
 
 def test_a_task_file_is_for_reading(journal: Journal) -> None:

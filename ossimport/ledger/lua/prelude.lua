@@ -122,3 +122,31 @@ local function running_rows(running, task_prefix, cap)
   end
   return rows
 end
+
+-- Looks at a flush: {task id, fence, flush number, marks, how many objects are
+-- marked, objects and bytes that the flush adds to them, moving bytes, log, length of its text}.
+-- Returns 'new', nil for one seen before, or the refusal: STALE if the flush before is missing (Redis
+-- lost it, and the task must be claimed anew so that its objects are done again), SUMS if the marks
+-- and the number of objects disagree.
+local function check_flush(running, task, flush)
+  local id, fence, number = unpack(flush, 1, 3)
+  if not is_live(running, task, id, fence) then return refuse('STALE') end
+  local flushes = number_at(task, 'flushes')
+  if tonumber(number) <= flushes then return nil end
+  if tonumber(number) > flushes + 1 then return refuse('STALE') end
+  if number_at(task, 'marked') + flush[6] ~= tonumber(flush[5]) then return refuse('SUMS') end
+  return 'new'
+end
+
+-- Writes the flush down. ARGV[counters] on: {counter, delta}...
+local function add_flush(job, task, outbox, flush, counters)
+  local id, _, number, marks, marked, _, bytes, moving, log, log_size = unpack(flush)
+  redis.call('HSET', task, 'flushes', number, 'marks', marks, 'marked', marked, 'moving', moving)
+  redis.call('HINCRBY', task, 'marked_bytes', bytes)
+  add_pairs(job, counters)
+  if log_size ~= '0' then
+    local offset = number_at(task, 'log')
+    redis.call('HINCRBY', task, 'log', log_size)
+    tell(outbox, 'log', id, 'offset', offset, 'log', log)
+  end
+end

@@ -1,0 +1,36 @@
+"""Which of a task's objects to give to workers that have nothing to do. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+PER_OBJECT = 64 << 10  # what an object costs besides its bytes, in bytes
+WORTH_S = 1.0  # a task that would end sooner by itself is not shared
+
+
+def weight(bytes_left: int) -> int:
+    """What an object of so many bytes is to do."""
+    return bytes_left + PER_OBJECT
+
+
+def shares(
+    waiting: Sequence[int], weights: Mapping[int, int], begun: Sequence[int], takers: int
+) -> list[list[int]]:
+    """Of each taker what it gets; what is not named the holder keeps. None of them gets nothing.
+
+    `waiting` are the objects that nobody has begun, in order: they are dealt out in stretches, the
+    first to the holder. `begun` are large ones under way, that can be gone on with elsewhere: each
+    goes to who has least, the holder first. `weights` has both.
+    """
+    loads = [0] * (takers + 1)  # the holder's comes first
+    dealt: list[list[int]] = [[] for _ in loads]
+    for index in sorted(begun, key=lambda index: (-weights[index], index)):
+        least = loads.index(min(loads))
+        dealt[least].append(index)
+        loads[least] += weights[index]
+    fair = (sum(loads) + sum(weights[index] for index in waiting)) / len(loads)
+    whose = 0
+    for index in waiting:
+        while whose < takers and loads[whose] > 0 and loads[whose] + weights[index] / 2 > fair:
+            whose += 1
+        dealt[whose].append(index)
+        loads[whose] += weights[index]
+    return [sorted(each) for each in dealt[1:] if each]
