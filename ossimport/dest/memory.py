@@ -78,6 +78,7 @@ class MemoryDestination:
         """Begin a multipart upload and return its id."""
         check_key(key, self.limits, "start_upload")
         wire = encode_headers(headers, "start_upload", key)
+        wire.pop(OBJECT_ACL, None)  # OSS takes it when the upload is finished
         upload_id = f"upload-{next(self._ids)}"
         self._uploads[upload_id] = _MemoryUpload(key, wire, {})
         return upload_id

@@ -151,6 +151,22 @@ async def test_an_upload_can_be_gone_on_with_by_another_process(
     await again.close()
 
 
+async def test_what_is_stored_beside_the_bytes(bucket: Any, dest: OssDestination) -> None:
+    class_and_tags = {"x-oss-storage-class": "IA", "x-oss-tagging": "a=b%20c"}
+    acl = {"x-oss-object-acl": "public-read"}
+    put = await dest.put("whole", b"body", class_and_tags | acl)
+    assert put.crc64 is not None
+    upload_id = await dest.start_upload("parts", class_and_tags)
+    part = await dest.upload_part("parts", upload_id, 1, b"body")
+    await dest.finish_upload("parts", upload_id, {1: part.etag}, acl="public-read")
+    origin = Origin("sandbox", "whole", put.etag, put.crc64, {})
+    await dest.copy_from("copy", origin, class_and_tags | acl)
+    for key in ("whole", "parts", "copy"):
+        assert bucket.head_object(key).headers["x-oss-storage-class"] == "IA"
+        assert bucket.get_object_tagging(key).tag_set.tagging_rule == {"a": "b c"}
+        assert bucket.get_object_acl(key).acl == "public-read"
+
+
 async def test_a_copy_leaves_tags_and_metadata_behind(bucket: Any, dest: OssDestination) -> None:
     put = bucket.put_object("tagged", b"body", {"x-oss-tagging": "a=b", "x-oss-meta-a": "b"})
     await dest.copy_from("copy", Origin("sandbox", "tagged", put.etag, put.crc, {}), {})

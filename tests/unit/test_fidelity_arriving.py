@@ -137,3 +137,25 @@ def test_every_name_is_either_kept_or_named_and_oss_takes_what_is_kept(
     assert all(re.fullmatch(r"x-oss-meta-[a-z0-9-]+", name) for name in kept)
     assert sum(len(name) + len(value) for name, value in kept.items()) <= ROOM
     assert sorted([*kept.values(), *(headers[n] for n in unkept)]) == sorted(headers.values())
+
+
+def test_what_a_rule_names_comes_before_what_merely_has_that_name() -> None:
+    headers = {"x-amz-meta-z": "by rule", "x-amz-meta-a": "by name", "cache-control": "own"}
+    keep = Keep(meta_map="z -> a")
+    assert arriving(keep, META, headers) == (
+        {"Cache-Control": "own", "x-oss-meta-a": "by rule"},
+        ("x-amz-meta-a",),
+    )
+    keep = Keep(headers=False, user=False, meta_map="z -> Cache-Control")
+    assert arriving(keep, META, headers) == ({"Cache-Control": "by rule"}, ())
+    assert arriving(keep._replace(headers=True), META, headers).unkept == ("cache-control",)
+
+
+def test_of_two_classes_that_of_the_store_itself_decides() -> None:
+    headers = {"x-oss-storage-class": "IA", "x-amz-storage-class": "GLACIER"}
+    keep = Keep(storage_class="source")
+    wanted = ({"x-oss-storage-class": "Archive"}, ("x-oss-storage-class",))
+    assert arriving(keep, META, headers) == wanted
+    del headers["x-amz-storage-class"]  # S3 says nothing of its standard class
+    wanted = ({"x-oss-storage-class": "Standard"}, ("x-oss-storage-class",))
+    assert arriving(keep, META, headers) == wanted
