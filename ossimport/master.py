@@ -24,7 +24,7 @@ from ossimport.errors import (
     ServiceError,
 )
 from ossimport.filters import Filters
-from ossimport.journal import Journal, rebuild
+from ossimport.journal import Journal, LimitsFile, rebuild
 from ossimport.ledger.base import Job, Ledger
 from ossimport.ledger.redis import RedisLedger, open_ledger
 from ossimport.model import JobState
@@ -41,6 +41,7 @@ LEASE_S = 15.0
 OUTAGE_PAUSE_S = 1.0  # between two looks while Redis does not answer
 TROUBLE_S = 5.0  # between two looks at a job whose disk or settings are in the way
 ASK_S = 0.5  # between two looks for tasks that idle workers could have a share of
+KEEP_LIMITS_S = 1.0
 IDLE_S = 0.1  # between two looks when nothing happened; a look costs about a millisecond
 
 
@@ -73,6 +74,8 @@ class Master:
         self._wall_clock = wall_clock
         self._holder = identity.name_of_this_process(host)
         self._drivers: dict[str, JobDriver] = {}
+        self._limits = LimitsFile(master_dir)
+        self._keeps_limits_at = 0.0
         self._restored = False
         self._looks_again_at = 0.0
         self._waits: dict[str, float] = {}  # jobs in trouble, and when to look at them again
@@ -84,6 +87,7 @@ class Master:
         try:
             if not self._restored:
                 self._restore_lost()
+            self._keep_limits()
             names = self._ledger.jobs()
             for gone in self._drivers.keys() - set(names):
                 self._drivers.pop(gone).close()
@@ -110,8 +114,13 @@ class Master:
 
     def _restore_lost(self) -> None:
         """Put back the jobs that the journal has and the ledger has not: Redis came up empty."""
-        known = set(self._ledger.jobs())
-        for name in Journal.jobs(self._dir):
+        known, journalled = set(self._ledger.jobs()), Journal.jobs(self._dir)
+        try:
+            # First: nobody works on a job that is there without its limit.
+            self._ledger.restore_limits(self._limits.stored_for(journalled))
+        except ServiceError as exc:
+            log.error("limits cannot be restored: %s", exc)
+        for name in journalled:
             if name not in known:
                 log.warning("job %s: not in Redis, restored from %s", name, self._dir)
                 try:
@@ -119,6 +128,16 @@ class Master:
                 except ServiceError as exc:
                     log.error("job %s cannot be restored: %s", name, exc)
         self._restored = True
+
+    def _keep_limits(self) -> None:
+        """Write the limits down once in a while."""
+        if self._clock() < self._keeps_limits_at:
+            return
+        self._keeps_limits_at = self._clock() + KEEP_LIMITS_S
+        try:
+            self._limits.keep(self._ledger.limits())
+        except ServiceError as exc:
+            log.error("limits are not written down: %s", exc)
 
     def _drive(self, name: str) -> bool:
         """Move one job on. Its troubles are its own: they are told, and the others go on."""

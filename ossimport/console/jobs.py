@@ -1,6 +1,7 @@
 """submit, stat, retry and clean."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,15 +92,20 @@ def stat(system: SystemConfig, detail: str | None, as_json: bool) -> None:
     """Show every job: state, tasks, objects, bytes, speed."""
     with borrow.ledger(system) as ledger:
         found = actions.snapshots(ledger)
+        limits = (ledger.limits(), ledger.in_force(), time.time())
     hosts = states(system)
     if as_json:
-        of_hosts = {"hosts": hosts_json(hosts)} if hosts else {}
-        click.echo(json.dumps(report.stat_json(found) | of_hosts))
+        more: dict[str, object] = {"limits": report.limits_json(*limits)}
+        if hosts:
+            more["hosts"] = hosts_json(hosts)
+        click.echo(json.dumps(report.stat_json(found) | more))
     else:
         if not found:
             jobs_dir = actions.master_dir(system) / "jobs"
             click.echo(f"[WARN]   List files dir not exist : {jobs_dir}/")
         click.echo(report.stat_text(found))
+        if limited := report.limits_text(*limits):
+            click.echo("\n".join(["", *limited]))
         if hosts:
             click.echo(hosts_text(hosts))
     for hint in _hints(system, found):

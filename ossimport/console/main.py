@@ -29,6 +29,7 @@ VERBS = {
     "deploy": ("ossimport.console.fleet:deploy", "bring this installation to the other hosts"),
     "import": ("ossimport.console.one_click:import_", "submit, start, watch, retry and report"),
     "audit": ("ossimport.console.audit:audit", "compare both ends, and say what does not match"),
+    "throttle": ("ossimport.console.throttle:throttle", "show or change limits of speed"),
     "worker": ("ossimport.console.worker:worker", "run a worker in the foreground"),
     "master": ("ossimport.console.master:master", "run a master in the foreground"),
     "monitor": ("ossimport.console.monitor:monitor", "run Flower in the foreground"),

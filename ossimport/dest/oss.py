@@ -86,7 +86,6 @@ class OssDestination:
         keys = keys or Keys.fixed(access_key, secret_key, security_token)
         access = Access(endpoint, bucket, region, "", "", keys=keys)
         self._bucket = OssBucket(access, transport, DESTINATION, clock)
-        self._transport = transport
         self._control_timeout = control_timeout
         self._proxy = transport.proxies.between(self._bucket.endpoint)
         self._session = _ControlSession(endpoint.scheme, self._proxy)
@@ -268,7 +267,7 @@ class OssDestination:
 
     async def _control(self, op: str, key: str, call: Callable[[Any], T]) -> T:
         """Run `call` with oss2's bucket in a thread; it goes on there if we are cancelled."""
-        await self._transport.turn(self._bucket.endpoint)
+        await self._bucket.turn()
         loop = asyncio.get_running_loop()
         left = RENEWALS
         while True:

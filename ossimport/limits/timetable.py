@@ -131,8 +131,8 @@ def _parse_rule(text: str) -> Rule:
     begin = end = 0
     span = _SPAN.search(when)
     if span is not None:
-        begin, end = _minute(text, span[1], span[2]), _minute(text, span[3], span[4])
-        if begin == end % _DAY:
+        begin, end = _minute(text, span[1], span[2]) % _DAY, _minute(text, span[3], span[4])
+        if begin == end:
             raise ValueError(f"rule {text!r}: the span is empty; for the whole day leave it out")
         when = f"{when[: span.start()]} {when[span.end() :]}"
     days = _days(text, when.split(), has_span=span is not None)

@@ -148,6 +148,10 @@ class OssBucket:
         self.keys.refuse(used, code)
         return True
 
+    async def turn(self) -> None:
+        """Wait until a request may be made that goes there by another way than `send`."""
+        await self._transport.turn(self.endpoint)
+
     async def page(self, op: str, prefix: str, after: str, limit: int) -> Page:
         """The first objects, `limit` at most, behind the key `after`. OSS: ListObjectsV2.
 

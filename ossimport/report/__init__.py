@@ -4,6 +4,7 @@
 """
 
 from ossimport.report.cures import cure_for
+from ossimport.report.limits import limits_json, limits_text
 from ossimport.report.numbers import eta, human_bytes, human_time
 from ossimport.report.progress import progress_line
 from ossimport.report.stat import job_json, stat_json, stat_text
@@ -15,6 +16,8 @@ __all__ = [
     "human_bytes",
     "human_time",
     "job_json",
+    "limits_json",
+    "limits_text",
     "progress_line",
     "stat_json",
     "stat_text",

@@ -1,0 +1,121 @@
+"""Eight real processes share limits over a real server: measured by what came at the other end.
+
+Machines are slow now and then, and then less comes; more than is allowed never does.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ossimport.ledger.base import Job
+from ossimport.ledger.redis import RedisLedger, open_ledger
+from ossimport.limits.limit import ALL, Limit, job_scope
+from ossimport.limits.timetable import Rates
+from tests.servers.counting_sink import Sink, counting_sink
+from tests.servers.valkey import Valkey, valkey
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+JOB = Job("photos", 1, "", b"")
+PROCESSES = 8
+
+
+@contextmanager
+def senders(server: Valkey, sink: Sink, size: int, runners: int) -> Iterator[None]:
+    """Eight processes that send, all of them by the time that this is entered."""
+    began = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.servers.limited_sender", server.url, str(sink.port)]
+            + [JOB.name, f"w{number}", str(size), str(runners)],
+            stdin=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        for number in range(PROCESSES)
+    ]
+    try:
+        ledger = open_ledger(server.url)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if any(rate.holders == PROCESSES for rate in ledger.in_force()):
+                break
+            time.sleep(0.1)
+        ledger.close()
+        yield
+    finally:
+        for process in began:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def server() -> Iterator[Valkey]:
+    with valkey() as running:
+        yield running
+
+
+@pytest.fixture
+def ledger(server: Valkey) -> Iterator[RedisLedger]:
+    opened = open_ledger(server.url)
+    opened.create_job(JOB)
+    yield opened
+    opened.close()
+
+
+def limit(ledger: RedisLedger, scope: str, bytes_: float | None, qps: float | None = None) -> float:
+    """Set a limit; return when that was done."""
+    ledger.set_limit(scope, Limit(Rates(bytes_, qps)).to_json())
+    return time.monotonic()
+
+
+def test_what_comes_is_what_is_allowed_two_seconds_after_a_change(
+    server: Valkey, ledger: RedisLedger
+) -> None:
+    limit(ledger, ALL, 4e6)
+    with counting_sink() as sink, senders(server, sink, 100_000, 4):
+        for rate in (2e6, 6e6):
+            changed, calls = limit(ledger, ALL, rate), _calls(ledger)
+            time.sleep(5)
+            came = sink.bytes_per_s(changed + 2, changed + 5) / rate
+            assert 0.75 < came < 1.05
+            assert _calls(ledger) - calls <= PROCESSES * 5 * 2.5
+        # Without the server everybody goes on for two seconds, and then stops.
+        server.kill()
+        killed = time.monotonic()
+        time.sleep(4)
+        assert sink.bytes_per_s(killed + 2.3, killed + 4) == 0
+        server.restart()
+        time.sleep(5)
+        now = time.monotonic()
+        assert 0.7 < sink.bytes_per_s(now - 2, now) / 6e6 < 1.05
+
+
+def _calls(ledger: RedisLedger) -> int:
+    found = ledger._client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})
+    return int(found["calls"])
+
+
+def test_requests_are_limited_and_a_service_that_refuses_is_obeyed_by_all(
+    server: Valkey, ledger: RedisLedger
+) -> None:
+    limit(ledger, job_scope(JOB.name), None, 200)
+    with counting_sink() as sink, senders(server, sink, 500, 20):
+        changed = limit(ledger, job_scope(JOB.name), None, 120)
+        time.sleep(5)
+        assert 0.75 < sink.requests_per_s(changed + 2, changed + 5) / 120 < 1.05
+        sink.takes = 150.0
+        freed = limit(ledger, job_scope(JOB.name), None)
+        time.sleep(11)
+        first = sink.requests_per_s(freed + 1, freed + 2.5, taken=False)
+        later = sink.requests_per_s(freed + 5, freed + 11, taken=False)
+        taken = sink.requests_per_s(freed + 5, freed + 11)
+        assert first > 30
+        assert later < first / 3
+        assert taken > 150 * 0.5
+        [told] = [rate for rate in ledger.in_force() if rate.obeyed is not None]
+        assert told.rate == f"slow 127.0.0.1:{sink.port}"
