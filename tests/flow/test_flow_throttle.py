@@ -44,10 +44,10 @@ def test_a_limit_is_set_changed_lost_restored_and_removed_while_a_job_runs(
     made.fill(80, OBJECT)
     made.write_job(taskObjectCountLimit=10)
     assert made.run("submit").returncode == 0
-    set_ = made.run("throttle", "local_test", "--bytes", "400KB/s", "--zone", "UTC")
+    set_ = made.run("throttle", "local_test", "--bytes", "100KB/s", "--zone", "UTC")
     assert "--zone is of a timetable" in set_.stderr
-    set_ = made.run("throttle", "local_test", "--bytes", "400KB/s")
-    assert set_.stdout == "limit of job local_test: 400KB/s\n"
+    set_ = made.run("throttle", "local_test", "--bytes", "100KB/s")
+    assert set_.stdout == "limit of job local_test: 100KB/s\n"
     began = time.monotonic()
     assert made.run("start").returncode == 0
     while not copied(made):
@@ -55,9 +55,9 @@ def test_a_limit_is_set_changed_lost_restored_and_removed_while_a_job_runs(
     first, at = copied(made), time.monotonic()
     time.sleep(3)
     rate = (copied(made) - first) / (time.monotonic() - at)
-    assert 100e3 < rate < 700e3  # as told, a step of a task at a time
+    assert 20e3 < rate < 200e3  # of whole objects, as they are told of
     stat = made.run("stat").stdout
-    assert "\nlimit of job local_test: 400KB/s; shared by 2 worker processes\n" in stat
+    assert "\nlimit of job local_test: 100KB/s; shared by 2 worker processes\n" in stat
     assert (made.wd / "master" / "limits.json").is_file()
 
     made.run("stop")
@@ -67,7 +67,7 @@ def test_a_limit_is_set_changed_lost_restored_and_removed_while_a_job_runs(
             path.rename(path.with_name(f"{name}.lost"))
     assert made.run("start").returncode == 0
     deadline = time.monotonic() + 30
-    while "400KB/s" not in made.run("throttle").stdout:
+    while "100KB/s" not in made.run("throttle").stdout:
         assert time.monotonic() < deadline
 
     assert made.run("throttle", "--all", "--schedule", "daily=unlimited").returncode == 0

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import tzlocal
 
 from ossimport.config import SystemConfig, load_job, load_system
 from ossimport.console import actions, main
@@ -97,7 +98,7 @@ def test_what_is_not_named_stays(verb: Verb) -> None:
 def test_the_zone_of_this_host_is_taken_and_shown(
     verb: Verb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TZ", "America/New_York")
+    monkeypatch.setattr(tzlocal, "get_localzone_name", lambda: "America/New_York")
     assert (
         "timetable (America/New_York): sat=1MB/s\n" in verb("--all", "--schedule", "sat=1MB/s")[1]
     )
