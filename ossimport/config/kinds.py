@@ -108,10 +108,11 @@ def some_of(*names: str) -> Kind:
     def kind(text: str) -> str:
         _refuse_non_ascii(text)
         words = {word.strip().lower() for word in text.split(",")} - {""}
-        unknown = sorted(words - {*names, "none"})
-        if unknown or ("none" in words and len(words) > 1) or not words:
-            cure = f"write some of {', '.join(names)} with commas between them, or none"
-            raise Mistake(f"the value has {', '.join(unknown) or 'none among others'} in it", cure)
+        cure = f"write some of {', '.join(names)} with commas between them, or none"
+        if unknown := sorted(words - {*names, "none"}):
+            raise Mistake(f"there is no {', '.join(unknown)}", cure)
+        if not words or ("none" in words and len(words) > 1):
+            raise Mistake("none is a word of its own, and some word must be there", cure)
         return ",".join(name for name in names if name in words)
 
     return kind

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossimport.config.kinds import Mistake, Mistakes
+from ossimport.config.keys import PRESERVED
+from ossimport.config.kinds import Mistake, Mistakes, some_of
 from ossimport.config.meta_map import ROOM, meta_map, read_meta_map
 
 RULES = "Owner -> author; x-amz-meta-a.b -> a-b; !secret ;team = a->b ; cc->cache-control;"
@@ -70,3 +71,25 @@ def test_every_mistake_is_told_at_once() -> None:
 def test_a_text_is_read_or_refused_in_words(text: str) -> None:
     with contextlib.suppress(Mistake, Mistakes):
         meta_map(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("tags, headers", "headers,tags"),
+        ("User,,MTIME", "user,mtime"),
+        ("none", ""),
+        ("none,user", "none is a word of its own, and some word must be there"),
+        ("user,owner,acl", "there is no acl, owner"),
+        (",", "none is a word of its own, and some word must be there"),
+    ],
+)
+def test_what_is_preserved_is_a_list_of_words(text: str, value: str) -> None:
+    kind = some_of(*PRESERVED)
+    if " " not in value:
+        assert kind(text) == value
+        return
+    with pytest.raises(Mistake) as caught:
+        kind(text)
+    assert caught.value.message == value
+    assert "headers, user, mtime, tags" in caught.value.cure
