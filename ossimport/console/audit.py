@@ -173,7 +173,7 @@ class Audit:
                 actions.reseal_job(self._system, ledger, job)
                 self._say(f"The audit {job.name} that was begun before goes on.")
                 return
-            actions.clean_job(self._system, ledger, job.name, archive=True)
+            actions.clean_job(self._system, ledger, job.name, archive=False)
         preflight(self._system, job)
         actions.create_job(self._system, ledger, job)
         what = "destination" if job.job_type == "extra" else "source"

@@ -23,7 +23,7 @@ from ossimport.model import (
 )
 
 NAME = "local_test"
-JOB = Job(NAME, 1_795_410_305_123, "fingerprint", b"\x00sealed\xff")
+JOB = Job(NAME, 1_795_410_305_123, "fingerprint", b"\x00sealed\xff", job_type="audit")
 WORKER = "host-1:4711:1795410000"
 NOW = 1_795_410_305.0
 

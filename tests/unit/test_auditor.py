@@ -343,6 +343,13 @@ def test_a_repair_copies_what_does_not_match_and_says_what_it_was(bench: Bench, 
     assert bench.codes(key) == all_modes("", "", "", "")
 
 
+def test_a_repair_skips_nothing_whatever_the_job_skips(bench: Bench) -> None:
+    bench.engine.policy = POLICY._replace(skip_existing=True)
+    bench.dest.change("to/a", body=b"SMALL", mtime_ns=CHANGED + 10**12)
+    assert bench.audit("a", repair=True).outcome is Outcome.COPIED
+    assert bench.dest.objects["to/a"].body == b"small"
+
+
 def test_a_repair_leaves_alone_what_matches(bench: Bench) -> None:
     before = dict(bench.dest.objects)
     assert bench.audit("a", repair=True).outcome is Outcome.SKIPPED
