@@ -17,6 +17,7 @@ from ossimport.dest.base import Described
 from ossimport.dest.memory import MemoryDestination
 from ossimport.engine import CopyEngine
 from ossimport.errors import Permanent, Transient
+from ossimport.listed import Listed
 from ossimport.model import CopyResult, Lane, ObjectInfo, Outcome, Proof, Upload
 from ossimport.sources.base import Payload
 from ossimport.sources.memory import MemorySource
@@ -277,6 +278,16 @@ def test_what_was_listed_long_ago_is_looked_at_again(bench: Bench) -> None:
     for mode in Mode:
         result = bench.audit("a", mode, was=was)
         assert (result.outcome, result.size) == (Outcome.SKIPPED, len(b"changed since"))
+
+
+def test_what_a_listing_lacked_is_asked_for_before_it_is_missing(bench: Bench) -> None:
+    async def work() -> CopyResult:
+        auditor = Auditor(bench.engine, Mode.SIMPLE)
+        stale = Listed({}, {"to/a"})
+        return await auditor.copy(await bench.source.stat("a"), save=_save, listed=stale)
+
+    assert asyncio.run(work()).outcome is Outcome.SKIPPED
+    assert bench.dest.asked == ["describe to/a"]
 
 
 def test_what_is_gone_from_the_source_has_vanished(bench: Bench) -> None:
