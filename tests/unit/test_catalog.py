@@ -42,7 +42,7 @@ def test_only_the_very_version_is_unchanged(catalog: Catalog, other: ObjectInfo)
 @pytest.mark.parametrize("mark", Mark)
 def test_what_did_not_arrive_is_not_known(catalog: Catalog, mark: Mark) -> None:
     catalog.ended([A], bytes([mark]), 1)
-    missing = mark in (Mark.LEFT, Mark.FAILED, Mark.VANISHED)
+    missing = mark in (Mark.LEFT, Mark.FAILED, Mark.VANISHED, Mark.GIVEN)
     assert verdict(catalog, A) is (Verdict.COPY if missing else Verdict.UNCHANGED)
 
 
