@@ -146,9 +146,12 @@ class Keys:
             if found is not None:
                 self.current = found
             left = self.current.expires - now
-            wait = left - min(AHEAD_S, left / 4) if is_new else left / 8
+            if is_new and left < math.inf:
+                wait = left - min(AHEAD_S, left / 4)
+            else:
+                wait = min(RECHECK_S, left / 8)
             if self.current != self._refused:
-                self.due = now + max(self._poll_s / 4, min(RECHECK_S, wait))
+                self.due = now + max(self._poll_s / 4, wait)
         renewal.set_result(None)
 
     def _waiting(self) -> Waiting:
@@ -160,7 +163,7 @@ class Keys:
             ended = datetime.fromtimestamp(self.current.expires, UTC)
             what = f"expired at {ended:%Y-%m-%dT%H:%M:%SZ}"
         return Waiting(
-            f"the credentials of {self._end} {what}. Cure: put new ones in {self._reference}; the"
-            " job goes on by itself",
+            f"the credentials of {self._end} {what}. Cure: put new ones in {self._reference}; a"
+            " running job goes on by itself",
             code="CredentialsExpired",
         )

@@ -239,7 +239,26 @@ async def test_they_are_fetched_once_for_all_who_need_them() -> None:
     found = await asyncio.gather(*(keys.get() for _ in range(100)))
     assert {each.access_key for each in found} == {"k0"}
     assert service.fetched == 1
-    assert keys.due > service.now
+    assert keys.due == service.now + 750
+
+
+@pytest.mark.parametrize(
+    ("life", "then", "again"),
+    [(3600.0, 3300.0, 30.0), (40.0, 30.0, 1.25), (math.inf, 30.0, 30.0)],
+)
+async def test_they_are_looked_at_again_in_time_and_not_too_often(
+    life: float, then: float, again: float
+) -> None:
+    service = Service(life)
+    fixed = Credentials("k", "s", "t", service.now + life)
+    keys = service.keys()
+    keys._fetch = lambda: fixed
+    await keys.get()
+    assert keys.due == service.now + then
+    service.now = keys.due
+    await keys.get()  # nobody has renewed them
+    await settled(keys)
+    assert keys.due == service.now + again
 
 
 async def test_they_are_renewed_ahead_while_requests_go_on() -> None:
@@ -277,7 +296,7 @@ async def test_patience_ends_with_a_reason_and_a_cure(trouble: str) -> None:
         await keys.get()
     said = str(caught.value)
     assert (trouble or "expired at 20") in said
-    assert "put new ones in file:/sts.json; the job goes on by itself" in said
+    assert "put new ones in file:/sts.json; a running job goes on by itself" in said
     service.number, service.life, service.trouble = 5, 1000.0, ""
     assert (await keys.get()).access_key == "k5"
 

@@ -607,6 +607,8 @@ JOB = JobConfig(
         ({}, {"host": "127.0.0.1", "port": 9000}, False),
         ({"domain": "oss-accelerate.aliyuncs.com"}, {}, False),
         ({"access_key": "other"}, {}, False),
+        ({"credentials": "ecs:a"}, {"credentials": "ecs:b"}, False),
+        ({"credentials": "ecs:a"}, {"credentials": "ecs:a"}, True),
         ({"type": "s3"}, {}, False),
         ({"domain": "127.0.0.1:9000"}, {"host": "127.0.0.1", "port": 9000}, True),
         ({"domain": "127.0.0.1:9000"}, {"host": "127.0.0.1", "port": 9001}, False),
