@@ -1,5 +1,6 @@
 """Whole jobs from bucket to bucket: real server, real workers, read back with the stock SDK."""
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,18 @@ def test_everything_arrives_whatever_it_is_called_and_however_large(demo: Migrat
     assert job["state"] == "Succeed", demo.logs()
     assert demo.stored("in/") == demo.stored("from/")
     assert job["proof"] == {"3": job["objects"]["copied"], "2": 0, "1": 0}
+
+    demo.write_job("audit.cfg", **{**demo.job, "auditMode": "detailed"})
+    audited = json.loads(demo.verb("audit", str(demo.conf / "audit.cfg"), "--extra", "--json"))
+    assert (audited["objects"]["match"], audited["objects"]["extra"]) == (
+        job["objects"]["copied"],
+        0,
+    )
+    demo.bucket().put_object("in/flat-0008", b"x" * len(bucket.get_object("in/flat-0008").read()))
+    demo.bucket().put_object("in/zzz", b"nobody sent it")
+    shown = demo.verb("audit", str(demo.conf / "audit.cfg"), "--extra", code=2)
+    assert "differ: flat-0008 (ContentDiffers: " in shown
+    assert "extra: zzz (Extra: " in shown
     for size in (0, 1, (1 << 20) + 1, 3 << 20):
         kept = bucket.head_object(f"in/size-{size}").headers
         assert {name: kept[name] for name in headers} == headers

@@ -1,5 +1,6 @@
 """A whole job from `rclone serve s3`: real servers, real workers, read back with the stock SDK."""
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,3 +71,12 @@ def test_everything_arrives_and_is_proved(demo: Migration, s3: RunningS3, tmp_pa
     kept = stored.head_object("in/described").headers
     assert kept["Content-Type"] == "text/x-odd"
     assert (kept["Cache-Control"], kept["x-oss-meta-color"]) == ("no-cache", "red")
+
+    demo.write_job("audit.cfg", **{**demo.job, "auditMode": "detailed"})
+    audited = json.loads(demo.verb("audit", str(demo.conf / "audit.cfg"), "--extra", "--json"))
+    assert (audited["objects"]["match"], audited["objects"]["extra"]) == (copied, 0)
+    demo.bucket().put_object("in/flat-0006", b"\0" * len(bodies["flat-0006"]))
+    demo.bucket().put_object("in/zzz", b"nobody sent it")
+    shown = demo.verb("audit", str(demo.conf / "audit.cfg"), "--extra", code=2)
+    assert "differ: flat-0006 (ContentDiffers: " in shown
+    assert "extra: zzz (Extra: " in shown
