@@ -80,8 +80,9 @@ def test_no_byte_of_an_object_comes_through_the_worker(demo: Demo) -> None:
     for key in ("007 +%", "large", "parts"):
         kept = bucket.head_object(f"in/{key}").headers
         assert {name: kept[name] for name in HEADERS} == HEADERS
-    (preflight,) = demo.seen.of("GET")  # one byte of one object
-    assert preflight.answered == 1
+    preflight = demo.seen.of("GET")  # one byte each of a few objects, and their metadata with it
+    assert 0 < len(preflight) < COUNT
+    assert all(seen.answered <= 1 for seen in preflight)
     assert demo.seen.of("PUT") == []
     assert len(demo.seen.of("PUT", copies=True)) == COUNT + 2
     assert len(demo.seen.of("HEAD")) >= COUNT + 2  # one may be asked again

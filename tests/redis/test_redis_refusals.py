@@ -16,6 +16,7 @@ from ossimport.ledger.redis import open_ledger
 from ossimport.ledger.refusals import unavailable
 from ossimport.queue import Sender
 from tests.contract.ledger_material import JOB
+from tests.servers.installation import free_port
 from tests.servers.migration import Migration, migration
 from tests.servers.redis import RedisServer, needs_redis, redis_server
 
@@ -79,7 +80,7 @@ def test_what_is_only_unwise_is_a_warning(server: RedisServer, client: "Redis") 
 
 
 def test_a_cluster_is_refused_with_what_to_do_instead() -> None:
-    with redis_server("cluster-enabled yes") as cluster:
+    with redis_server("cluster-enabled yes", f"cluster-port {free_port()}") as cluster:
         with pytest.raises(PreflightError, match="Redis Cluster.*no transport.*behind Sentinel"):
             examined(cluster.url)
         for url in (cluster.url, cluster.url.replace("/0", "/3")):
