@@ -123,6 +123,8 @@ def test_files_are_looked_at_for_what_no_object_can_have(tmp_path: Path) -> None
         out = demo.verb("submit", "--strict", str(demo.job_file), code=3)
         assert "1 of the first 1000 entries are or have symbolic links" in out
         assert ("are or have extended attributes" in out) == attributes
+        dry = demo.verb("submit", "--dry-run", "--strict", str(demo.job_file), code=3)
+        assert "are or have symbolic links" in dry
         out = demo.verb("submit", str(demo.job_file))
         assert "Note: never copied, and not counted: owner, permissions" in out
         job = demo.finish()
