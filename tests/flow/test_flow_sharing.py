@@ -1,0 +1,123 @@
+"""Workers that join in the middle of a job, share its last task, leave it, and are lost.
+
+Each worker may move a quarter of a megabyte per second, so that others can join before the end.
+Those that join are on another host as far as anybody can see: nobody notices when they die but by
+their lease.
+"""
+
+import random
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ossimport.config import load_system
+from ossimport.service import redis_url
+from tests.servers.installation import write_properties
+from tests.servers.migration import Migration, migration, wait_for
+from workers.run_task import LEASE_S
+
+pytestmark = pytest.mark.slow
+
+RATE_KIB = 250
+FILES, SIZE = 12, 1_300_000  # one task: the first holds up to 16 MB
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Migration]:
+    """A job of one task of large objects, caught when its only worker is at it."""
+    with migration(
+        tmp_path / "home",
+        {"workerMaxThroughput(KB/s)": RATE_KIB, "workerProcessNum": 1, "workerTaskThreadNum": 12},
+        multipartUploadThreshold="1m",
+        multipartUploadPartSize="200k",
+    ) as made:
+        rng = random.Random(3)
+        for index in range(FILES):
+            made.write(f"f{index:02d}", rng.randbytes(SIZE))
+        made.begin_job()
+        made.wait_until(lambda job: job["tasks"]["running"])
+        try:
+            yield made
+        finally:
+            for process in made._begun:
+                process.kill()
+                process.wait()
+
+
+def join(made: Migration, number: int) -> "subprocess.Popen[str]":
+    """Start a worker that knows no more than the Redis URL and the cluster key."""
+    path = made.conf / f"worker{number}.properties"
+    url = redis_url(load_system(made.conf / "sys.properties"))
+    settings = {**made.system, "workingDir": made.home / f"wd{number}", "redisUrl": url}
+    write_properties(path, settings)
+    return made.begin("worker", "--sys", str(path))
+
+
+def holders(job: dict[str, Any]) -> set[str]:
+    return {task["worker"] for task in job["running"]}
+
+
+def parts(made: Migration) -> int:
+    """How many tasks were cut off others, by the journal."""
+    return sum(b" cut-from=" in path.read_bytes() for path in made.tree.glob("*_tasks/*/TASK"))
+
+
+def ends_complete(made: Migration, seconds: float = 120) -> None:
+    job = made.finish(seconds)
+    assert job["state"] == "Succeed", job
+    assert job["objects"]["copied"] == job["objects"]["listed"] == FILES
+    assert job["tasks"]["failed"] == 0
+    assert job["tasks"]["succeed"] == len(list(made.tree.glob("succeed_tasks/*/TASK")))
+    assert made.stored() == made.sent()
+
+
+def test_workers_that_join_share_the_only_task(running: Migration) -> None:
+    for number in range(3):
+        join(running, number)
+    running.wait_until(lambda job: len(holders(job)) == 4)
+    ends_complete(running)
+    assert parts(running) >= 3
+
+
+def test_who_gave_and_who_took_may_die(running: Migration) -> None:
+    joined = [join(running, number) for number in range(2)]
+    running.wait_until(lambda job: len(holders(job)) == 3)
+    joined[0].kill()
+    running.kill("worker")
+    ends_complete(running)
+
+
+def test_redis_may_lose_everything_when_tasks_are_shared(running: Migration) -> None:
+    join(running, 0)
+    running.wait_until(lambda job: len(holders(job)) == 2)
+    wait_for(lambda: (running.tree / "dispatched").glob("*/*/TASK"), "the journal")
+    running.verb("stop")
+    for path in sorted((running.wd / "data" / "redis").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    running.verb("start")
+    running.wait_until(lambda job: job["objects"]["listed"] == FILES)
+    ends_complete(running)
+
+
+def test_a_worker_that_leaves_gives_its_rest_to_another_within_seconds(running: Migration) -> None:
+    process = join(running, 0)
+    running.wait_until(lambda job: len(holders(job)) == 2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    ends_complete(running)
+    assert "is gone" not in running.logs()  # nobody had to wait for a lease
+
+
+def test_the_task_of_a_lost_host_is_taken_over_when_its_lease_has_run_out(
+    running: Migration,
+) -> None:
+    process = join(running, 0)
+    job = running.wait_until(lambda job: len(holders(job)) == 2)
+    (lost,) = (worker for worker in holders(job) if not worker.startswith("localhost:"))
+    process.kill()
+    running.wait_until(lambda job: lost not in holders(job), LEASE_S + 30)
+    ends_complete(running)
