@@ -75,7 +75,7 @@ class JobDriver:
             busy |= self._keep_scanning(snapshot)
             busy |= self._keep_retrying(snapshot)
         else:
-            self._scan.stop()
+            self.close()
         if self._clock() - self._looked >= 1.0:
             self._looked = self._clock()
             self._dispatch.take_back_lost()
@@ -104,8 +104,9 @@ class JobDriver:
         self._retrying = None
 
     def close(self) -> None:
-        """Stop scanning."""
+        """Stop scanning, and deleting."""
         self._scan.stop()
+        self._rounds.stop()
 
     def _waited_enough(self, snapshot: Snapshot) -> bool:
         """The job has a reason to wait, and what it names is over.

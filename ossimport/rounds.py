@@ -23,6 +23,8 @@ from ossimport.scan_steps import JobPlan, Prune
 
 log = logging.getLogger(__name__)
 
+STRETCH = 200  # objects that are dealt with before a look at whether to go on deleting
+
 
 class Rounds:
     """Ends and begins the rounds of one job: journal first, then ledger."""
@@ -55,7 +57,7 @@ class Rounds:
         """End a round in which nothing is left to copy; call it again until it has ended."""
         job = snapshot.job
         if self._deleting is None:
-            self._deleting = self._begin_deleting(job)
+            self._deleting = self._begin_deleting(snapshot)
         if not self._deleting.is_done:
             return
         fates, trouble = self._deleting.fates, self._deleting.trouble
@@ -72,6 +74,11 @@ class Rounds:
         self._ledger.end_round(job.name, over.next_round_ms)
         self._deleting = None
 
+    def stop(self) -> None:
+        """Delete no more in this round, but for the stretch under way."""
+        if self._deleting is not None:
+            self._deleting.stop()
+
     def begin_if_due(self, job: Job) -> bool:
         """Begin the next round of a job whose last one is over, if it is time to."""
         now_ms = self._now_ms()
@@ -84,15 +91,18 @@ class Rounds:
 
     # -- what is gone ----------------------------------------------------------------------------
 
-    def _begin_deleting(self, job: Job) -> "_Deleting":
+    def _begin_deleting(self, snapshot: Snapshot) -> "_Deleting":
         """Begin to delete what is gone; it is done at once if there is nothing to do."""
-        catalog = self._journal.catalog
+        job, catalog = snapshot.job, self._journal.catalog
         plan = self._open_job(job)
         if catalog is None or not plan.max_delete or job.round == 1:
             return _Deleting()
         if self._journal.scan_failures():
             return _Deleting(trouble="nothing was deleted, because the listing is not complete")
         gone = catalog.gone(job.round, plan.max_delete + 1)
+        if gone and not snapshot.counts.listed.objects:
+            # A source that is not mounted has none of its objects by name either.
+            return _Deleting(trouble="nothing was deleted, because the listing is empty")
         if len(gone) > plan.max_delete:
             return _Deleting(
                 trouble="nothing was deleted, because more objects are gone from the source than"
@@ -122,6 +132,7 @@ class _Deleting:
     ) -> None:
         self.fates: list[Fate] = []
         self.trouble = trouble
+        self._stopped = False
         self._thread: threading.Thread | None = None
         if prune is not None:
             self._thread = threading.Thread(target=self._run, args=(gone, prune), daemon=True)
@@ -131,10 +142,17 @@ class _Deleting:
     def is_done(self) -> bool:
         return self._thread is None or not self._thread.is_alive()
 
+    def stop(self) -> None:
+        self._stopped = True
+
     def _run(self, gone: Sequence[tuple[str, int]], prune: Prune) -> None:
         self.trouble = "the deletions did not come to their end, see logs/master.log"
         try:
-            self.fates = prune(gone)
+            for begin in range(0, len(gone), STRETCH):
+                if self._stopped:
+                    self.trouble = "the job was stopped while objects were deleted"
+                    return
+                self.fates += prune(gone[begin : begin + STRETCH])
             self.trouble = ""
         except (StorageError, ServiceError) as exc:
             log.error("deletions were given up: %s", exc)

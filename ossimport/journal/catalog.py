@@ -16,6 +16,7 @@ from ossimport.errors import ServiceError
 from ossimport.filters import BEFORE_IMPORT_SINCE
 from ossimport.model import Mark, ObjectInfo, Scanned, Verdict
 
+_NO_ETAG = "\n"  # that no source states
 _HELD = frozenset(mark for mark in Mark if mark.proof is not None or mark is Mark.SKIPPED)
 _PAGE_CACHE_KIB = 64 << 10
 
@@ -33,6 +34,7 @@ CREATE TABLE IF NOT EXISTS object (
 # scan goes through the keys in order.
 _VERSION = "SELECT size, mtime_ns, etag, held FROM object WHERE key = ?"
 _SAVE = "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?)"
+_DOUBT = "UPDATE object SET etag = ? WHERE key = ?"
 _SEEN = "UPDATE object SET round = ? WHERE key = ?"
 _GONE = "SELECT key, size FROM object WHERE held = 1 AND round < ? ORDER BY key LIMIT ?"
 _FORGET = "DELETE FROM object WHERE key = ?"
@@ -73,9 +75,15 @@ class Catalog:
                 yield entry._replace(verdict=Verdict.EXCLUDED, code=BEFORE_IMPORT_SINCE)
 
     def ended(self, objects: Sequence[ObjectInfo], marks: bytes, number: int) -> None:
-        """Keep the versions that a task of round `number` has brought to OSS, by its marks."""
+        """Keep the versions that a task of round `number` has brought to OSS, by its marks.
+
+        Which version OSS holds of an object that failed is not known: it may have been stored all
+        the same. So it equals none until it is brought again, also if the one before comes back.
+        """
         held = (info for info, mark in zip(objects, marks, strict=True) if mark in _HELD)
         self._write(_SAVE, (_row(info, held=True, number=number) for info in held))
+        failed = (info for info, mark in zip(objects, marks, strict=True) if mark == Mark.FAILED)
+        self._write(_DOUBT, ((_NO_ETAG, _packed(info.key)) for info in failed))
 
     def excluded(self, entries: Iterable[Scanned], number: int) -> None:
         """Keep the versions that importSince left out; what OSS holds of them is not known."""

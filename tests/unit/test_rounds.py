@@ -3,7 +3,8 @@
 import asyncio
 import copy
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from hypothesis.stateful import (
 )
 
 from ossimport.config import FilterConfig
+from ossimport.dest.base import Body, Stored
 from ossimport.errors import Permanent
 from ossimport.filters import Filters
 from ossimport.journal import Journal
@@ -285,6 +287,65 @@ def test_more_than_the_limit_is_not_deleted_at_all(rounds: Rounds) -> None:
     assert (rounds.stored(), third.job.reason) == ({"k3": b"1"}, "")
 
 
+def test_nothing_is_deleted_after_an_empty_listing(rounds: Rounds) -> None:
+    """As of a source that is not mounted: it has none of its objects by name either."""
+    rounds.source.put("a", b"1")
+    rounds.work()
+    deleting(rounds, 9)
+    rounds.source.remove("a")
+    second = rounds.next_round()
+    assert "nothing was deleted, because the listing is empty" in second.job.reason
+    assert rounds.stored() == {"a": b"1"}
+
+
+def test_a_job_that_is_paused_deletes_no_more(
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ossimport.rounds.STRETCH", 2)
+    for number in range(6):
+        rounds.source.put(f"k{number}", b"1")
+    rounds.work()
+    deleting(rounds, 9)
+    carry_out = rounds._plan.prune
+
+    def pause_first(gone: Sequence[tuple[str, int]]) -> list[Fate]:
+        rounds.ledger.pause(JOB.name)
+        seen = rounds.now + 3  # seconds, of which a step of the master takes more than one
+        while rounds.now < seen:
+            time.sleep(0.001)
+        return carry_out(gone)
+
+    rounds._plan = rounds._plan._replace(prune=pause_first)
+    for number in range(5):
+        rounds.source.remove(f"k{number}")
+    assert rounds.next_round().job.state is JobState.PAUSED
+    deleting(rounds, 9)
+    rounds.ledger.set_state(JOB.name, JobState.RUNNING)
+    second = rounds.work()
+    assert "the job was stopped while objects were deleted" in second.job.reason
+    assert deleted(rounds, 2) == {"k0": "Deleted", "k1": "Deleted"}
+    assert rounds.next_round().job.reason == ""
+    assert set(rounds.stored()) == {"k5"}
+
+
+def test_what_a_failed_copy_has_stored_is_not_taken_for_what_was_there(rounds: Rounds) -> None:
+    rounds.source.put("a", b"1")
+    rounds.work()
+    put = rounds.dest.put
+
+    async def store_and_fail(key: str, body: Body, headers: Mapping[str, str]) -> Stored:
+        await put(key, body, headers)
+        raise Permanent("no", code="AccessDenied")
+
+    rounds.dest.put = store_and_fail  # type: ignore[method-assign]
+    rounds.source.put("a", b"2", mtime_ns=OLD)
+    assert rounds.next_round().counts.failed.objects == 1
+    rounds.dest.put = put  # type: ignore[method-assign]
+    rounds.source.put("a", b"1")  # the version that the first round brought
+    assert rounds.next_round().counts.copied.objects == 1
+    assert rounds.stored() == {"a": b"1"}
+
+
 def test_nothing_is_deleted_after_a_listing_with_holes(rounds: Rounds) -> None:
     rounds.source.put("a", b"1")
     rounds.source.put("dir/b", b"1")
@@ -320,12 +381,15 @@ def test_what_fails_or_is_left_out_is_not_taken_for_gone(rounds: Rounds) -> None
 
 
 def test_what_the_source_still_has_by_name_is_left_alone(rounds: Rounds) -> None:
-    rounds.source.put("a", b"1")
+    for key in ("a", "b"):
+        rounds.source.put(key, b"1")
     rounds.work()
     deleting(rounds, 9)
-    rounds._plan = rounds._plan._replace(select=lambda entries: [])  # a listing that lies
+    rounds._plan = rounds._plan._replace(  # a listing that lies
+        select=lambda entries: [entry for entry in entries if entry.info.key == "b"]
+    )
     rounds.next_round()
-    assert rounds.stored() == {"a": b"1"}
+    assert rounds.stored() == {"a": b"1", "b": b"1"}
     assert deleted(rounds, 2) == {"a": "StillThere"}
 
 
@@ -345,6 +409,7 @@ class ChangingTree(RuleBasedStateMachine):
         self.there: dict[str, tuple[bytes, int]] = {}
         self.arrived: dict[str, tuple[bytes, int]] = {}
         self.unreadable: set[str] = set()
+        self.doubted: set[str] = set()  # failed last, so OSS may hold either version
 
     def _refuse(self, info: ObjectInfo) -> None:
         if info.key in self.unreadable:
@@ -381,12 +446,15 @@ class ChangingTree(RuleBasedStateMachine):
     @rule()
     def next_round(self) -> None:
         snapshot = self.rounds.next_round()
-        changed = {k: v for k, v in self.there.items() if self.arrived.get(k) != v}
+        doubted = self.doubted
+        changed = {k: v for k, v in self.there.items() if self.arrived.get(k) != v or k in doubted}
         copied = {key: version for key, version in changed.items() if key not in self.unreadable}
         assert snapshot.counts.copied.objects == len(copied)
         assert snapshot.counts.failed.objects == len(changed) - len(copied)
         assert snapshot.unchanged.objects == len(self.there) - len(changed)
         self.arrived |= copied
+        self.doubted |= changed.keys()
+        self.doubted -= copied.keys()
         assert snapshot.job.next_round_ms > self.rounds.now * 1000 - INTERVAL_S * 1000
 
     @invariant()
