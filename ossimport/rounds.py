@@ -106,7 +106,8 @@ class Rounds:
         if len(gone) > plan.max_delete:
             return _Deleting(
                 trouble="nothing was deleted, because more objects are gone from the source than"
-                f" incrementalMaxDelete={plan.max_delete}"
+                f" incrementalMaxDelete={plan.max_delete}. Cure: see that the source"
+                " is all there; if it is, raise the key in the job file, import it again and resume"
             )
         return _Deleting(gone, plan.prune) if gone else _Deleting()
 

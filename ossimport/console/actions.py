@@ -87,7 +87,7 @@ def clean_job(
     are, if they are archived.
     """
     if not taken(system, ledger, name):
-        raise JobNotFound(f"There is no job of the name {name}.")
+        raise JobNotFound(f"There is no job of the name {name}; bash console.sh stat names all.")
     left: list[tuple[Upload, str]] = []
     if name in ledger.jobs():
         ledger.set_state(name, JobState.ABORT, "being cleaned")

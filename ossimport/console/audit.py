@@ -142,6 +142,8 @@ class Audit:
             return _EXIT_CODES[report.verdict]
         except KeyboardInterrupt:
             click.echo("\nInterrupted. The same command goes on where it was.", err=True)
+            if not self._started:
+                click.echo("The service goes on, and so does the audit: console.sh stat", err=True)
             return INTERRUPTED
         finally:
             if self._started:

@@ -90,7 +90,12 @@ def _misused(error: click.UsageError) -> int:
         click.echo(support(), nl=False)
     else:
         where = error.ctx.command_path if error.ctx else "ossimport"
-        click.echo(f"Error: {where}: {error.format_message()}\n\n{support()}", nl=False, err=True)
+        click.echo(f"Error: {where}: {error.format_message()}", err=True)
+        if error.ctx and error.ctx.parent:
+            # Its verb is known: the list of all of them would hide the error.
+            click.echo(f"    cure: bash console.sh {error.ctx.info_name} --help", err=True)
+        else:
+            click.echo(f"\n{support()}", nl=False, err=True)
     return DECLINED
 
 

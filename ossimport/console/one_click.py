@@ -241,6 +241,13 @@ class OneClick:
             # A second Ctrl-C ends the waiting only: the service goes on stopping in order.
             with suppress(KeyboardInterrupt):
                 self._stop()
+        else:
+            name = f"{self._job.name}{sys_hint(self._system)}"
+            click.echo(
+                "The service goes on, and so does the job if it was submitted; to hold it:"
+                f" bash console.sh pause {name}",
+                err=True,
+            )
         click.echo(self._way_on(), err=True)
         return INTERRUPTED
 

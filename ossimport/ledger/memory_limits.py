@@ -16,7 +16,9 @@ class MemoryLimitsPart(Shelf):
         with self._lock:
             job = job_of(scope)
             if job and job not in self._records:
-                raise JobNotFound(f"There is no job of the name {job}.")
+                raise JobNotFound(
+                    f"There is no job of the name {job}; bash console.sh stat names all."
+                )
             self._limits[scope] = text
             if not text:
                 del self._limits[scope]

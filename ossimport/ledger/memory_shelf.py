@@ -32,7 +32,9 @@ class Shelf:
         """A job's record, for as long as nobody else looks at it."""
         with self._lock:
             if name not in self._records:
-                raise JobNotFound(f"There is no job of the name {name}.")
+                raise JobNotFound(
+                    f"There is no job of the name {name}; bash console.sh stat names all."
+                )
             yield self._records[name]
 
     @contextmanager

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # What prelude.lua calls the reasons for which a script refuses.
 _REFUSALS: dict[str, tuple[type[OssImportError], str]] = {
-    "NOJOB": (JobNotFound, "There is no job of the name {about}."),
+    "NOJOB": (JobNotFound, "There is no job of the name {about}; bash console.sh stat names all."),
     "EXISTS": (JobExists, "A job of the name {about} is there already, please clean it first."),
     "STALE": (StaleClaim, "The claim on {about} is not live any more; somebody else may have it."),
     "BEHIND": (LedgerBehind, "The ledger has lost steps of job {about}."),

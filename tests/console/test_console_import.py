@@ -219,6 +219,19 @@ def test_an_interrupted_run_drains_and_the_next_goes_on(
     assert "240 listed = 240 copied" in answer.stdout
 
 
+def test_an_interrupted_run_says_what_the_service_of_others_does(
+    installation: Installation,
+) -> None:
+    slow_job(installation)
+    assert installation.run("start").returncode == 0
+    process = installation.begin("import", "--yes")
+    assert wait_until(lambda: has_begun(installation), 60)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    assert "bash console.sh pause local_test" in (installation.home / "output").read_text()
+    assert running(installation)
+
+
 def test_a_service_that_is_stopped_ends_the_watching(installation: Installation) -> None:
     slow_job(installation)
     process = installation.begin("import", "--yes")

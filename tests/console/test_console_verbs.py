@@ -46,15 +46,24 @@ def test_version_is_quick_and_takes_the_capitalised_verb(installation: Installat
     assert time.monotonic() - began[1] < 3  # 0.06 s on an idle machine
 
 
-@pytest.mark.parametrize(
-    "wrong", [[], ["nonsense"], ["START"], ["start", "--nonsense"], ["stat", "a", "b"]]
-)
+@pytest.mark.parametrize("wrong", [[], ["nonsense"], ["START"]])
 def test_wrong_usage_prints_the_list_of_verbs(installation: Installation, wrong: list[str]) -> None:
     answer = installation.run(*wrong)
     assert answer.returncode == 1
     assert SUPPORT in answer.stdout + answer.stderr
     assert ("Error" in answer.stderr) == bool(wrong)
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("wrong", [["start", "--nonsense"], ["stat", "a", "b"], ["priority", "x"]])
+def test_wrong_usage_of_a_verb_names_its_help_only(
+    installation: Installation, wrong: list[str]
+) -> None:
+    answer = installation.run(*wrong)
+    assert answer.returncode == 1
+    assert f"Error: ossimport {wrong[0]}: " in answer.stderr
+    assert f"cure: bash console.sh {wrong[0]} --help" in answer.stderr
+    assert SUPPORT not in answer.stdout + answer.stderr
 
 
 def test_help_lists_the_verbs_too(installation: Installation) -> None:
