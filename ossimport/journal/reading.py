@@ -15,6 +15,7 @@ from ossimport.naming import display
 
 # Enough to see what is wrong; reading on would keep the operator of a hopeless job waiting.
 _MOST_FAILURES = 200_000
+ROUNDS_FOLDER = "rounds"  # with a tree for each round that is over
 
 
 class TreeReader:
@@ -94,9 +95,14 @@ class TreeReader:
         )
 
     def uploads(self) -> Iterator[Upload]:
-        """Multipart uploads that began and did not end, by the logs, which do not know parts."""
+        """Multipart uploads that began and did not end, by the logs, which do not know parts.
+
+        Those of earlier rounds are among them.
+        """
         for place in self.places():
             yield from (self.summary(place) or self.stored(place)).uploads
+        for name in files.names(self.root / ROUNDS_FOLDER):
+            yield from TreeReader(self.root / ROUNDS_FOLDER / name).uploads()
 
     def highlights(self, names: int = 10) -> Highlights:
         """The slowest objects, and what failed by code, with up to `names` names of each."""

@@ -30,7 +30,7 @@ from ossimport.journal import digest, files, places, task_files, texts
 from ossimport.journal.catalog import Catalog
 from ossimport.journal.job_file import JobFile
 from ossimport.journal.places import Place, worker_host
-from ossimport.journal.reading import TreeReader
+from ossimport.journal.reading import ROUNDS_FOLDER, TreeReader
 from ossimport.ledger.base import Job, PlanStep, ScanState
 from ossimport.model import Lane, Scanned, Task, TaskState
 
@@ -185,7 +185,7 @@ class Journal(TreeReader):
         self.open(job)
 
     def _round_dir(self, number: int) -> Path:
-        return self.root / "rounds" / str(number)
+        return self.root / ROUNDS_FOLDER / str(number)
 
     def _queue(self, *, wanted: bool) -> None:
         if wanted == self._queued.exists():

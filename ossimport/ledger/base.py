@@ -237,7 +237,8 @@ class MasterLedger(Protocol):
         """Begin a round, as a new job with what was set for the old one while it ran.
 
         `job` is the same job with the number and the `created_ms` of the new round. What was
-        planned and counted is forgotten; uploads that did not end, the outbox and the fence stay.
+        planned and counted is forgotten, so is the outbox; uploads that did not end and the fence
+        stay.
         Nothing changes if the round has begun. Workers that hold a task get StaleClaim.
         """
 

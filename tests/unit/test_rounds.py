@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from ossimport.config import FilterConfig
 from ossimport.dest.base import Body, Stored
-from ossimport.errors import Permanent
+from ossimport.errors import Permanent, Transient
 from ossimport.filters import Filters
 from ossimport.journal import Journal
 from ossimport.ledger.base import Snapshot
@@ -227,6 +227,23 @@ def test_a_cleaned_job_leaves_an_archive_without_its_catalog(rounds: Rounds) -> 
     assert sorted(path.name for path in target.iterdir() if path.name.startswith("cat")) == []
     assert list((target / "succeed_tasks").iterdir())
     assert journal.archive() is None
+
+
+def test_the_uploads_of_earlier_rounds_are_known_without_the_ledger(rounds: Rounds) -> None:
+    """So that `clean` can abort them."""
+    rounds.source.put("large", b"x" * (3 << 20))
+
+    def break_off(info: ObjectInfo) -> None:
+        if len(rounds.source.reads) > 1:
+            raise Transient("no", code="Timeout")
+
+    rounds.source.on_read = break_off
+    assert rounds.work().counts.failed.objects == 1
+    begun = {upload.upload_id for upload in rounds.ledger.uploads(JOB.name)}
+    rounds.source.remove("large")
+    rounds.next_round()
+    assert begun
+    assert {upload.upload_id for upload in rounds.journal.uploads()} == begun
 
 
 def deleting(rounds: Rounds, most: int) -> None:
