@@ -132,13 +132,19 @@ class Dispatch:
         self._missed: set[str] = set()
 
     def demand(self, snapshot: Snapshot) -> Demand:
-        """What the job asks for."""
-        tasks = snapshot.tasks
+        """What the job asks for.
+
+        Workers drop the messages of a job that waits (its reason says for what): these take no
+        place from other jobs. Those that were sent are enough to see whether it still has to wait.
+        """
+        tasks, dispatched = snapshot.tasks, snapshot.tasks[TaskState.DISPATCHED]
+        waits = bool(snapshot.job.reason)
+        asks = snapshot.job.state is JobState.RUNNING and not (waits and dispatched)
         return Demand(
             self._name,
             snapshot.job.priority,
-            pending=tasks[TaskState.PENDING] if snapshot.job.state is JobState.RUNNING else 0,
-            in_flight=tasks[TaskState.RUNNING] + tasks[TaskState.DISPATCHED],
+            pending=tasks[TaskState.PENDING] if asks else 0,
+            in_flight=tasks[TaskState.RUNNING] + (0 if waits else dispatched),
             ended=tasks[TaskState.SUCCEED] + tasks[TaskState.FAILED],
         )
 

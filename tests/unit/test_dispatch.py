@@ -5,8 +5,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossimport.dispatch import MOST_SPARE, SPARE_MESSAGES, Demand, Window, deal
+from ossimport.dispatch import MOST_SPARE, SPARE_MESSAGES, Demand, Dispatch, Queue, Window, deal
+from ossimport.ledger.base import Job, PlannedTask, PlanStep
 from ossimport.ledger.memory import MemoryLedger
+from ossimport.model import JobState, Lane
 
 
 def job(name: str, priority: int = 5, pending: int = 99, in_flight: int = 0) -> Demand:
@@ -88,3 +90,30 @@ def test_short_tasks_are_sent_ahead_of_their_need_and_long_ones_are_not() -> Non
     scene.now += 0.9
     assert scene.room(0, ended=1050) == SPARE_MESSAGES
     assert scene.room(0, ended=10**6) == MOST_SPARE
+
+
+def test_a_job_that_waits_takes_no_place_from_others() -> None:
+    """Its messages are dropped as soon as they arrive, maybe for hours."""
+    ledger = MemoryLedger()
+    ledger.create_job(Job("waits", 1, "fingerprint", b"sealed"))
+    tasks = [PlannedTask(f"t{number}", b"", 1, 1) for number in range(9)]
+    ledger.plan("waits", PlanStep(1, {0: Lane()}, tasks))
+    dispatch = Dispatch("waits", ledger, Queue(lambda job, task: None, set), host="here")
+    assert dispatch.demand(ledger.snapshot("waits")).pending == 9
+    dispatch.send(4)
+    before = dispatch.demand(ledger.snapshot("waits"))
+    assert (before.pending, before.in_flight) == (5, 4)
+    ledger.set_state("waits", JobState.RUNNING, "waiting: for credentials")
+    waiting = dispatch.demand(ledger.snapshot("waits"))
+    assert (waiting.pending, waiting.in_flight) == (0, 0)
+    ledger.set_state("waits", JobState.RUNNING)
+    assert dispatch.demand(ledger.snapshot("waits")) == before
+
+
+def test_a_job_that_waits_and_has_no_message_out_is_tried_again() -> None:
+    ledger = MemoryLedger()
+    ledger.create_job(Job("waits", 1, "fingerprint", b"sealed"))
+    ledger.plan("waits", PlanStep(1, {0: Lane()}, [PlannedTask("t", b"", 1, 1)]))
+    ledger.set_state("waits", JobState.RUNNING, "waiting: for credentials")
+    dispatch = Dispatch("waits", ledger, Queue(lambda job, task: None, set), host="here")
+    assert dispatch.demand(ledger.snapshot("waits")).pending == 1
