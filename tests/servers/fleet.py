@@ -67,6 +67,13 @@ class Fleet(Migration):
         listing = oss2.ObjectIteratorV2(self.bucket(), prefix="in/", max_keys=1000)
         return {info.key.removeprefix("in/"): info.etag.lower() for info in listing}
 
+    def empty_bucket(self) -> None:
+        """Remove all that jobs have brought, so that what is there later came later."""
+        bucket = self.bucket()
+        keys = [info.key for info in oss2.ObjectIteratorV2(bucket, max_keys=1000)]
+        for begin in range(0, len(keys), 1000):
+            bucket.batch_delete_objects(keys[begin : begin + 1000])
+
     def command(self, *arguments: str) -> list[str]:
         return [*self.master.enter, *super().command(*arguments)]
 
