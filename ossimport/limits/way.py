@@ -6,7 +6,7 @@ somebody else's. Heads of requests and answers do not count.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ossimport.limits.gate import Gate
 from ossimport.limits.slowdown import SLOW_DOWN
@@ -68,22 +68,19 @@ class Way:
     async def begin(self, sending: int, receiving: int) -> int:
         """Wait for the turn of a request and of the first bytes of its body, of `sending` in all;
         return how many these are. The answer's body has up to `receiving`."""
-        for gate in self._requests:
-            await gate.turn(1)
+        await _through(lambda: self._requests, 1)
         first = min(sending, self.slice)
         if first:
             await self.send(first, going=False)
         elif self._reads:
             expected = min(receiving, self._typical, self.slice)
             self._paid += expected
-            for gate in self._reads:
-                await gate.turn(expected)
+            await _through(lambda: self._reads, expected)
         return first
 
     async def send(self, size: int, *, going: bool = True) -> None:
         """Wait for the turn of `size` bytes of a body; `going`: it has begun."""
-        for gate in self._sends:
-            await gate.turn(size, going=going)
+        await _through(lambda: self._sends, size, going=going)
         if self._cap is not None:
             await asyncio.sleep(self._cap.take(size))
 
@@ -106,3 +103,14 @@ class Way:
             self._typical += (size - self._typical) * _MEMORY
         if status in SLOW_DOWN:
             self.refused += 1
+
+
+async def _through(
+    gates: Callable[[], Sequence[Gate]], amount: float, *, going: bool = False
+) -> None:
+    """Wait for a turn at each of the gates. Who waited while the way was led through other ones
+    waits at these as well: all who stood before a gate that goes would slip past the limit."""
+    passed: list[Gate] = []
+    while ahead := [gate for gate in gates() if gate not in passed]:
+        await ahead[0].turn(amount, going=going)
+        passed.append(ahead[0])
