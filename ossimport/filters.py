@@ -62,9 +62,12 @@ class Filters:
             if entry.verdict is Verdict.COPY:
                 for code, leaves_out in rules:
                     if leaves_out(entry.info):
-                        entry = entry._replace(verdict=Verdict.EXCLUDED, code=code)  # noqa: PLW2901
+                        yield entry._replace(verdict=Verdict.EXCLUDED, code=code)
                         break
-            yield entry
+                else:
+                    yield entry
+            else:
+                yield entry
 
 
 def _named(patterns: str, expression: str) -> Rule | None:

@@ -24,7 +24,7 @@ from ossimport.budget import Budget
 from ossimport.config import JobConfig, SourceConfig, SystemConfig, load_system
 from ossimport.copying import CopyPolicy, Engine
 from ossimport.credentials import keys_of
-from ossimport.dest.oss import OssDestination
+from ossimport.dest.opening import open_dest
 from ossimport.engine import CopyEngine
 from ossimport.errors import ConfigError, Fatal, JobNotFound, LedgerError, StaleClaim, Waiting
 from ossimport.fidelity.arriving import keep_of
@@ -37,7 +37,7 @@ from ossimport.server_copy import may_copy_inside
 from ossimport.sources import open_source
 from ossimport.sources.base import Origins, Source
 from ossimport.throttle import Cell, bandwidth
-from ossimport.transport import Endpoint, Transport
+from ossimport.transport import Transport
 from workers.run_task import LEASE_S, TaskRun
 from workers.verification import Checks
 
@@ -243,13 +243,7 @@ class Runtime:
 
     def _make_copy_engine(self, config: JobConfig) -> CopyEngine:
         source = self._open(config, config.source)
-        dest = OssDestination(
-            endpoint=Endpoint(config.dest.scheme, config.dest.host, config.dest.port),
-            bucket=config.dest.bucket,
-            keys=keys_of(config.dest, "destCredentials"),
-            region=config.dest.region,
-            transport=self._transport,
-        )
+        dest = open_dest(config.dest, self._transport)
         policy = self._policy(config)
         # An MD5 to be recorded is made of bytes that pass through here.
         inside = may_copy_inside(config) and not policy.record_md5

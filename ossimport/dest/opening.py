@@ -1,4 +1,4 @@
-"""Open a job's destination for a few requests: checks and clearing away, not copying."""
+"""Open a job's destination as its settings say."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,21 +9,26 @@ from ossimport.dest.base import Destination
 from ossimport.transport import Endpoint, Transport
 
 
-@asynccontextmanager
-async def opened(config: DestConfig, connections: int = 2) -> AsyncIterator[Destination]:
-    """The destination with a transport of its own; both are closed at the end."""
+def open_dest(config: DestConfig, transport: Transport) -> Destination:
+    """The destination over a transport, which stays its maker's. Nothing is sent yet."""
     # oss2 is slow to import: only those who talk to OSS shall pay for it.
     from ossimport.dest.oss import OssDestination  # noqa: PLC0415
 
+    return OssDestination(
+        endpoint=Endpoint(config.scheme, config.host, config.port),
+        bucket=config.bucket,
+        keys=keys_of(config, "destCredentials"),
+        region=config.region,
+        transport=transport,
+    )
+
+
+@asynccontextmanager
+async def opened(config: DestConfig, connections: int = 2) -> AsyncIterator[Destination]:
+    """The destination with a transport of its own, for a few requests; both are closed."""
     transport = Transport(max_connections=connections)
     try:
-        dest = OssDestination(
-            endpoint=Endpoint(config.scheme, config.host, config.port),
-            bucket=config.bucket,
-            keys=keys_of(config, "destCredentials"),
-            region=config.region,
-            transport=transport,
-        )
+        dest = open_dest(config, transport)
         try:
             yield dest
         finally:
