@@ -13,7 +13,6 @@ from pathlib import Path
 
 from ossimport import identity
 from ossimport.config import JobConfig, SystemConfig
-from ossimport.dest.opening import opened
 from ossimport.dispatch import Queue, Window, deal, whom_to_ask
 from ossimport.driver import JobDriver
 from ossimport.errors import (
@@ -296,6 +295,8 @@ def _tell_of(ledger: RedisLedger) -> None:
 
 async def _prune(config: JobConfig, scratch: Path, gone: Sequence[tuple[str, int]]) -> list[Fate]:
     """On an event loop of its own: both ends are opened for it, and closed."""
+    from ossimport.dest.opening import opened  # noqa: PLC0415 -- oss2 is slow to import
+
     transport = Transport(max_connections=IN_FLIGHT)
     source = open_source(
         config.source, scan_depth=config.scan_depth, scratch=scratch, transport=transport

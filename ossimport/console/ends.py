@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from ossimport.config import DestConfig, JobConfig, SystemConfig
 from ossimport.console.losses import tell_losses
-from ossimport.dest.opening import opened
 from ossimport.errors import PreflightError, StorageError
 from ossimport.model import Upload
 from ossimport.service.borrow import sandbox_for
@@ -64,6 +63,8 @@ def _check_source(system: SystemConfig, job: JobConfig) -> None:
 
 
 async def _check_dest(job: JobConfig) -> None:
+    from ossimport.dest.opening import opened  # noqa: PLC0415 -- oss2 is slow to import
+
     async with opened(job.dest) as dest:
         if job.writes:
             await dest.check(job.dest.prefix)
@@ -73,6 +74,8 @@ async def _check_dest(job: JobConfig) -> None:
 
 
 async def _abort(config: DestConfig, uploads: Sequence[Upload]) -> list[tuple[Upload, str]]:
+    from ossimport.dest.opening import opened  # noqa: PLC0415 -- oss2 is slow to import
+
     left = []
     async with opened(config) as dest:
         for upload in uploads:

@@ -1,4 +1,8 @@
-"""Open a job's destination as its settings say."""
+"""Open a job's destination as its settings say.
+
+It brings oss2, which is slow to import: a worker does that before it forks, others when they
+need it.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,14 +10,12 @@ from contextlib import asynccontextmanager
 from ossimport.config import DestConfig
 from ossimport.credentials import keys_of
 from ossimport.dest.base import Destination
+from ossimport.dest.oss import OssDestination
 from ossimport.transport import Endpoint, Transport
 
 
 def open_dest(config: DestConfig, transport: Transport) -> Destination:
     """The destination over a transport, which stays its maker's. Nothing is sent yet."""
-    # oss2 is slow to import: only those who talk to OSS shall pay for it.
-    from ossimport.dest.oss import OssDestination  # noqa: PLC0415
-
     return OssDestination(
         endpoint=Endpoint(config.scheme, config.host, config.port),
         bucket=config.bucket,
