@@ -30,6 +30,7 @@ LAYERS = [
         "listing",
         "fidelity",
         "naming",
+        "wording",
         "manifest",
         "auditlog",
         "planner",

@@ -32,6 +32,7 @@ from ossimport.errors import Permanent, Transient
 from ossimport.listed import NOTHING_LISTED, Listed
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
 from ossimport.sources.base import Source
+from ossimport.wording import counted
 
 
 class Auditor:
@@ -145,11 +146,12 @@ class Auditor:
         else:
             copy = await self.ends.ask_dest(lambda: self.ends.dest.describe(key), it)
         if copy is None:
-            text = f"the source has {it.info.size} bytes, the destination has no such object"
+            size = counted(it.info.size, "byte")
+            text = f"the source has {size}, the destination has no such object"
             return Difference(Code.MISSING, text)
-        size = size_difference(it.info, copy.info)
-        if size is not None:
-            return size
+        other_size = size_difference(it.info, copy.info)
+        if other_size is not None:
+            return other_size
         if self._mode is Mode.SIMPLE:
             return Proof.SIZE
         return await self._look_closely(it, key, copy)

@@ -10,6 +10,7 @@ from ossimport.copying import seconds_text
 from ossimport.dest.base import Described
 from ossimport.fidelity.arriving import MTIME
 from ossimport.model import ObjectInfo
+from ossimport.wording import counted
 
 
 class Mode(StrEnum):
@@ -58,9 +59,8 @@ def size_difference(info: ObjectInfo, copy: ObjectInfo) -> Difference | None:
     """Compare sizes."""
     if info.size == copy.size:
         return None
-    return Difference(
-        Code.SIZE, f"the source has {info.size} bytes, the destination {copy.size} bytes"
-    )
+    ours, theirs = counted(info.size, "byte"), counted(copy.size, "byte")
+    return Difference(Code.SIZE, f"the source has {ours}, the destination {theirs}")
 
 
 def age_difference(

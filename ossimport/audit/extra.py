@@ -13,6 +13,7 @@ from ossimport.errors import Permanent, Transient
 from ossimport.listed import NOTHING_LISTED, Listed, list_range
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
 from ossimport.sources.base import Listable
+from ossimport.wording import counted
 
 
 class ExtraAuditor:
@@ -64,7 +65,8 @@ class ExtraAuditor:
         except (Permanent, Transient) as exc:
             if exc.code != "NotFound":
                 return it.refused(exc)
-            text = f"the destination has {info.size} bytes, the source has no such object"
+            size = counted(info.size, "byte")
+            text = f"the destination has {size}, the source has no such object"
             return it.ended(Outcome.FAILED, code=Code.EXTRA, message=text)
         return it.ended(Outcome.SKIPPED, Proof.NONE)
 

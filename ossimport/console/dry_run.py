@@ -25,6 +25,7 @@ from ossimport.report.forecast import Forecast
 from ossimport.report.numbers import human_bytes
 from ossimport.scanning import Ended, Found, ScanThreads, Split
 from ossimport.sources import open_listing
+from ossimport.wording import plural
 
 _MOVES = 16
 _WAIT_S = 0.5
@@ -116,6 +117,7 @@ def _teller(status: Status | None) -> Callable[[Forecast], None]:
         if status is not None and time.monotonic() - told_at >= _LOOK_S:
             told_at = time.monotonic()
             listed = forecast.listed
-            status.update(f"scanning: {listed.objects:,} objects, {human_bytes(listed.bytes)}")
+            word = plural(listed.objects, "object")
+            status.update(f"scanning: {listed.objects:,} {word}, {human_bytes(listed.bytes)}")
 
     return tell

@@ -18,6 +18,7 @@ from ossimport.model import Lane, ObjectInfo, Verdict
 from ossimport.sources import open_listing, open_source
 from ossimport.sources.base import Payload, Source, Untold
 from ossimport.transport import Transport
+from ossimport.wording import counted
 
 AMONG = 1000  # entries at the beginning of the source
 SAMPLE = 20  # objects among them that are asked for what they have beside their bytes
@@ -56,12 +57,12 @@ def tell_losses(system: SystemConfig, job: JobConfig) -> None:
 
 def _lines(job: JobConfig, losses: Losses) -> list[str]:
     lines = [
-        f"{number} of {losses.looked_at} objects looked at would lose {name}. Cure: "
+        f"{number} of {counted(losses.looked_at, 'object')} looked at would lose {name}. Cure: "
         f"{_cure(job, name)}"
         for name, number in sorted(losses.headers.items())
     ]
     lines += [
-        f"{number} of the first {AMONG} entries are or have {what}, which OSS does not get; {_DOCS}"
+        f"among the first {AMONG} entries: {what} ({number}), which OSS does not get; {_DOCS}"
         for what, number in losses.untold.items()
     ]
     return lines

@@ -8,6 +8,7 @@ from ossimport.ledger.base import Snapshot
 from ossimport.model import Counts, JobState
 from ossimport.naming import display
 from ossimport.report.numbers import human_time
+from ossimport.wording import plural
 
 MATCH, MISMATCH, INCOMPLETE = "match", "mismatch", "incomplete"
 
@@ -47,9 +48,10 @@ class AuditReport:
             if snapshot is not None and snapshot.job.reason:
                 lines.append(f"  reason:  {display(snapshot.job.reason)}")
         if self.extra is not None:
+            listed = self.extra.counts.listed.objects
             lines.append(
-                f"  extra:   {found['extra']:,} of {self.extra.counts.listed.objects:,} objects at"
-                " the destination are not at the source"
+                f"  extra:   {found['extra']:,} of {listed:,} {plural(listed, 'object')} at the"
+                f" destination {'is' if found['extra'] == 1 else 'are'} not at the source"
             )
         if found:
             lines.append(f"  report:  {self.path} names each of the {sum(found.values()):,}")

@@ -10,6 +10,7 @@ from ossimport.naming import dest_key, display
 from ossimport.planner import Batch
 from ossimport.report.cures import cure_for
 from ossimport.report.numbers import human_bytes
+from ossimport.wording import plural
 
 _EXAMPLES = 3
 _BOUNDS = tuple(10**power for power in range(3, 12))  # of the histogram, in bytes: 1 kB to 100 GB
@@ -141,7 +142,7 @@ class Forecast:
             + ("" if complete else " (only a part was listed)")
             + ":",
             f"  list  {_amount(listed)}",
-            f"  copy  {_amount(copied)} in about {self.tasks:,} tasks",
+            f"  copy  {_amount(copied)} in about {self.tasks:,} {plural(self.tasks, 'task')}",
         ]
         if self._in_parts.objects:
             lines.append(f"        of these {_amount(self._in_parts)} in parts")
@@ -167,7 +168,7 @@ class Forecast:
 
 
 def _amount(of: Tally | _Group) -> str:
-    return f"{of.objects:,} objects, {human_bytes(of.bytes)}"
+    return f"{of.objects:,} {plural(of.objects, 'object')}, {human_bytes(of.bytes)}"
 
 
 def _grouped(verb: str, groups: _Groups, messages: Mapping[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from ossimport.report.numbers import (
     outcomes,
 )
 from ossimport.report.words import terms
+from ossimport.wording import plural
 
 NO_JOBS = "no jobs is running or finished."
 
@@ -122,7 +123,9 @@ def round_words(snapshot: Snapshot) -> str:
         begins = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.next_round_ms / 1000))
         words += f" is over, the next one begins at {begins}"
     if snapshot.unchanged.objects:
-        words += f"; {snapshot.unchanged.objects:,} skipped objects are unchanged since they came"
+        same = snapshot.unchanged.objects
+        since = "is unchanged since it came" if same == 1 else "are unchanged since they came"
+        words += f"; {same:,} {plural(same, 'skipped object')} {since}"
     return words
 
 

@@ -11,6 +11,7 @@ from ossimport.ledger.base import RunningTask, Snapshot
 from ossimport.naming import display
 from ossimport.report.numbers import done, human_bytes, human_eta, human_time, percent
 from ossimport.report.words import terms
+from ossimport.wording import counted
 
 _SHOWN_TASKS = 8
 _COLOURS = {
@@ -47,7 +48,7 @@ def live(snapshot: Snapshot) -> RenderableType:
     ]
     hidden = len(snapshot.running) - _SHOWN_TASKS
     if hidden > 0:
-        parts.append(Text(f"... and {hidden} more running tasks", "dim"))
+        parts.append(Text(f"... and {counted(hidden, 'more running task')}", "dim"))
     if job.reason:
         parts.append(Text(display(job.reason), "red"))
     return Group(*parts)

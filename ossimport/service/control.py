@@ -18,6 +18,7 @@ from ossimport.service import logs
 from ossimport.service.files import Lock, read_json
 from ossimport.service.processes import PidFile, end, wait_until
 from ossimport.service.programs import GRACE_S, end_leftovers
+from ossimport.wording import counted
 
 LONGEST_STOP_S = sum(GRACE_S.values()) + 5
 
@@ -42,7 +43,7 @@ class Status:
         """A line for everything that the operator should know."""
         failing = [
             f"The {name} process does not stay up: it {process['trouble']}"
-            f" ({process['restarts']} restarts). See logs/{logs.OUTPUT}."
+            f" ({counted(process['restarts'], 'restart')}). See logs/{logs.OUTPUT}."
             for name, process in self.processes.items()
             if process["state"] == "failing"
         ]

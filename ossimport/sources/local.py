@@ -25,6 +25,7 @@ from ossimport.sources.base import Payload, Scan, Source
 from ossimport.sources.local_beside import count_beside
 from ossimport.sources.local_errors import translate
 from ossimport.sources.local_scan import LocalScan, mtime_ns, root_error
+from ossimport.wording import counted
 
 if TYPE_CHECKING:
     from ossimport.config import SourceConfig
@@ -182,7 +183,7 @@ def _change(info: ObjectInfo, status: os.stat_result) -> str:
     if not S_ISREG(status.st_mode):
         return "it is no regular file any more"
     if status.st_size != info.size:
-        return f"it had {info.size} bytes and has {status.st_size}"
+        return f"it had {counted(info.size, 'byte')} and has {status.st_size}"
     if mtime_ns(status) != info.mtime_ns:
         return "it has another modification time"
     return ""

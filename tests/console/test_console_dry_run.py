@@ -39,7 +39,7 @@ def test_what_would_fail_shows_in_the_exit_code(installation: Installation) -> N
     (installation.source / "new\nline").write_bytes(b"x")
     answer = installation.run("submit", "--dry-run")
     assert answer.returncode == 2
-    assert r"InvalidKey: 1 objects, 1 B, such as new\x0aline" in answer.stdout
+    assert r"InvalidKey: 1 object, 1 B, such as new\x0aline" in answer.stdout
 
 
 def test_json_is_for_dry_runs(installation: Installation) -> None:

@@ -43,13 +43,11 @@ def test_each_kind_is_told_with_codes_examples_and_cures() -> None:
     text = said.text(complete=True)
     assert "Job job would, if it were submitted now:" in text
     assert "  copy  2 objects, 5.0 MB in about 2 tasks\n" in text
-    assert "of these 1 objects, 5.0 MB in parts" in text
-    assert "    NotIncluded: 1 objects, 3 B, such as tmp\n" in text
-    assert r"InvalidKey: 1 objects, 7 B, such as bad\x0aname" in text
+    assert "of these 1 object, 5.0 MB in parts" in text
+    assert "    NotIncluded: 1 object, 3 B, such as tmp\n" in text
+    assert r"InvalidKey: 1 object, 7 B, such as bad\x0aname" in text
     assert "cure: let the user that runs ossimport read the source" in text
-    assert (
-        "  find archived 1 objects, 5.0 MB\n    GLACIER: 1 objects, 5.0 MB, such as large" in text
-    )
+    assert "  find archived 1 object, 5.0 MB\n    GLACIER: 1 object, 5.0 MB, such as large" in text
     assert "    below 1.0 kB                  1      999 B  ####" in text
     assert "(only a part was listed)" in said.text(complete=False)
     assert said.failing == 3

@@ -15,6 +15,7 @@ from ossimport.naming import display
 from ossimport.sources.base import NO_HEADERS, Checksum, Payload
 from ossimport.transport import Response
 from ossimport.transport.wire import Body
+from ossimport.wording import counted
 
 _MAX_REFUSAL = 64 << 10  # bytes of an answer that is not what was asked for
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
@@ -131,7 +132,7 @@ async def _read_whole(
     except Permanent as exc:
         if exc.code != "BadResponse":
             raise
-        raise _changed(info, f"it has more than {info.size} bytes now") from exc
+        raise _changed(info, f"it has more than {counted(info.size, 'byte')} now") from exc
     return _whole(info, response), response
 
 
@@ -140,7 +141,7 @@ def _whole(info: ObjectInfo, response: Response) -> Body:
         raise _bad("a part came, and the whole was asked for", "read", info.key)
     size = len(response.body)
     if size < info.size and "content-length" not in response.headers:
-        raise _bad(f"it ended after {size} bytes of {info.size}", "read", info.key)
+        raise _bad(f"it ended after {counted(size, 'byte')} of {info.size}", "read", info.key)
     _expect_size(info, str(size))
     return response.body
 
@@ -157,7 +158,9 @@ def _part(info: ObjectInfo, response: Response, offset: int, length: int) -> Bod
     if (int(said[1]), int(said[2])) != (offset, offset + length - 1):
         raise _bad(f"bytes {said[1]}-{said[2]} came, others were asked for", "read", info.key)
     if len(response.body) != length:
-        raise _bad(f"it ended after {len(response.body)} bytes of {length}", "read", info.key)
+        raise _bad(
+            f"it ended after {counted(len(response.body), 'byte')} of {length}", "read", info.key
+        )
     return response.body
 
 
@@ -173,7 +176,9 @@ def _expect_version(info: ObjectInfo, response: Response) -> None:
 
 def _expect_size(info: ObjectInfo, said: str) -> None:
     if said != str(info.size):
-        raise _changed(info, f"it had {info.size} bytes and has {said or 'nobody knows how many'}")
+        raise _changed(
+            info, f"it had {counted(info.size, 'byte')} and has {said or 'nobody knows how many'}"
+        )
 
 
 def _changed(info: ObjectInfo, what: str) -> Permanent:
