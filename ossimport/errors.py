@@ -3,7 +3,7 @@
 OssImportError
 ├─ ConfigError            the operator must edit a file in conf/      exit 3
 ├─ PreflightError         an end does not answer as configured        exit 3
-├─ JobError               JobExists, JobNotFound
+├─ JobError               JobExists, JobNotFound, JobNotReady
 ├─ ServiceError           a process of the service cannot run here
 ├─ StorageError           op, key, code, request_id
 │   ├─ Transient          the engine tries again, with backoff
@@ -58,6 +58,10 @@ class JobError(OssImportError):
 
 class JobExists(JobError):
     """A job of this name is there already, please clean it first."""
+
+
+class JobNotReady(JobError):
+    """A job is paused, or has not ended."""
 
 
 class JobNotFound(JobError):

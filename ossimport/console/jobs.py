@@ -14,12 +14,13 @@ from ossimport.console.ends import preflight
 from ossimport.console.fleet import hosts_json, hosts_text
 from ossimport.console.losses import tell_losses
 from ossimport.console.options import default_file, sys_hint, with_strict, with_system
-from ossimport.console.outcome import explain
-from ossimport.errors import JobError, JobExists, OssImportError
+from ossimport.console.outcome import DECLINED, DONE, explain
+from ossimport.errors import JobError, JobExists, JobNotReady, OssImportError
 from ossimport.fleet.states import states
 from ossimport.ledger.base import Ledger, Snapshot
 from ossimport.model import JobState, Upload
 from ossimport.service import borrow, control
+from ossimport.wording import counted
 
 
 @click.command()
@@ -135,24 +136,49 @@ def _hints(system: SystemConfig, found: list[Snapshot]) -> list[str]:
 @click.command()
 @click.argument("job", required=False)
 @with_system
-def retry(system: SystemConfig, job: str | None) -> None:
-    """Copy the failed objects of a job again; of all jobs, if none is named."""
+def retry(system: SystemConfig, job: str | None) -> int:
+    """Copy the failed objects of a job again; of all jobs, if none is named.
+
+    Exit codes: 0 done, or nothing had failed; 1 a job is paused, or has not ended yet.
+    """
+    lines, refused = [], []
     with borrow.ledger(system) as ledger:
-        names = [job] if job else ledger.jobs()
-        lines = [retry_text(ledger, name) for name in names] or [report.stat_text([])]
-    click.echo("\n".join(lines))
-    keep(system, "retry.log", "\n".join(lines))
+        for name in [job] if job else ledger.jobs():
+            try:
+                lines.append(retry_text(ledger, name))
+            except JobNotReady as error:
+                refused.append(explain(error))
+    if not lines and not refused:
+        lines = [report.stat_text([])]
+    for line in lines:
+        click.echo(line)
+    for line in refused:
+        click.echo(line, err=True)
+    keep(system, "retry.log", "\n".join([*lines, *refused]))
+    return DECLINED if refused else DONE
 
 
 def retry_text(ledger: Ledger, name: str) -> str:
-    """Ask for a retry of one job, and say what came of it as the original does."""
+    """Ask for a retry of one job, and say what came of it as the original does.
+
+    Raises JobNotReady of a job that is paused, or that goes on and has failed objects.
+    """
     if actions.retry_job(ledger, name):
         return "Retry has been submitted."
-    job = ledger.job(name)
-    if job.state is JobState.PAUSED:
-        return f"job:{name} is paused, resume it first: bash console.sh resume {name}"
+    snapshot = ledger.snapshot(name)
+    job, failed = snapshot.job, snapshot.counts.failed.objects
     if job.incremental and job.state is JobState.RUNNING:
         return f"Failed objects of job:{name} are copied again in its next round."
+    if job.state is JobState.PAUSED:
+        raise JobNotReady(
+            f"job:{name} is paused, so nothing is tried again."
+            f"\n    cure: bash console.sh resume {name}; retry it when it has ended"
+        )
+    if job.state is JobState.RUNNING and failed:
+        raise JobNotReady(
+            f"job:{name} goes on, and {counted(failed, 'object')} failed so far; nothing is tried"
+            f" again before it has ended.\n    cure: then bash console.sh retry {name}"
+        )
     return f"None failed tasks for job:{name}."
 
 

@@ -159,6 +159,23 @@ def test_a_job_is_submitted_looked_at_refused_twice_and_cleaned(
     assert installation.pids() == {}
 
 
+@pytest.mark.parametrize("named", [["local_test"], []])
+def test_a_retry_of_a_paused_job_is_refused_with_the_way_on(
+    installation: Installation, named: list[str]
+) -> None:
+    installation.fill(1)
+    assert installation.run("submit").returncode == 0
+    assert installation.run("pause").returncode == 0
+    refused = installation.run("retry", *named)
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert refused.stderr.startswith("Error: job:local_test is paused, so nothing is tried again.")
+    assert "cure: bash console.sh resume local_test" in refused.stderr
+    assert (installation.wd / "logs" / "retry.log").read_text() == refused.stderr
+    assert installation.run("resume").returncode == 0
+    assert installation.run("retry", *named).returncode == 0
+
+
 def test_without_jobs_stat_retry_and_clean_say_so(installation: Installation) -> None:
     shown = installation.run("stat")
     assert shown.stdout == (

@@ -34,7 +34,7 @@ def test_a_paused_job_rests_survives_a_restart_and_goes_on(running: Migration) -
     assert held["state"] == "Paused"
     assert 10 < held["objects"]["copied"] < FILES
     assert "JobState:Paused" in running.verb("stat")
-    assert "resume it first" in running.verb("retry", "local_test")
+    assert "resume local_test" in running.verb("retry", "local_test", code=1)
     assert "is paused" in running.verb("import", "--yes", "--job", str(running.job_file), code=4)
     running.verb("stop")
     for path in sorted((running.wd / "data" / "redis").rglob("*"), reverse=True):
