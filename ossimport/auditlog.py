@@ -126,7 +126,7 @@ def format_line(index: int, key: str, result: CopyResult, now: float) -> str:
         tail += f" code={_token(code)} request={_token(request_id)} message={display(message)}"
     return (
         f"{_stamp(int(now))} {_WORD_OF[outcome]} {_shown(key)} Detail:#{index} size={size}{crc} "
-        f"proof={proof} ms={round(seconds * 1000)} tries={attempts}{tail}\n"
+        f"proof={proof!s} ms={round(seconds * 1000)} tries={attempts}{tail}\n"
     )
 
 

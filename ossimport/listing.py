@@ -1,7 +1,6 @@
-"""Pages of a bucket's listing: the `ListBucketResult` of OSS and of the services that are like S3.
+"""Pages of a bucket's listing: what they say, and which are not believed.
 
-Both versions of the request answer with it. Every object that a job copies comes through here
-twice, once from the source and once from the destination when the copies are verified.
+`listing_xml` reads those of OSS and of the services that are like S3.
 """
 
 from collections.abc import Mapping
@@ -11,7 +10,6 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
-from xml.etree import ElementTree
 
 from ossimport.errors import Fatal
 from ossimport.http_date import whole_seconds_ns
@@ -26,7 +24,6 @@ ARCHIVED = frozenset(
     {"ARCHIVE", "COLDARCHIVE", "DEEPCOLDARCHIVE", "DEEP_ARCHIVE", "GLACIER", "COLD_ARCHIVE"}
 )
 
-_ROOT = "ListBucketResult"
 _LOOP_CURE = (
     "see whether a gateway, cache or proxy on the way changes or keeps listings; else report it to "
     "the service's support"
@@ -83,68 +80,12 @@ def _bytes(key: str) -> bytes:
     return key.encode("utf-8", "surrogateescape")
 
 
-def parse_page(body: bytes | bytearray) -> Page:
-    """Read a page; keys of an `encoding-type=url` listing are decoded. Raises NotAListing.
-
-    Times are cut to whole seconds, since that is what the same services say of a single object.
-    """
-    # No service needs one; entities that grow without bound, or read files, begin with one. In an
-    # encoding in which this would not be found, every other byte of it is zero.
-    if b"<!DOCTYPE" in body or b"\0" in body:
-        raise NotAListing("it declares a document type, or is not UTF-8")
-    try:
-        root = ElementTree.fromstring(body)  # noqa: S314 -- see above
-    except ElementTree.ParseError as exc:
-        raise NotAListing(str(exc)) from exc
-    space = root.tag[: root.tag.rfind("}") + 1]
-    if root.tag != space + _ROOT:
-        raise NotAListing(f"it is a document of <{root.tag[len(space) :][:40]}>")
-    try:
-        return _page(root, space)
-    except KeyError as exc:
-        raise NotAListing(f"it lacks {exc.args[0][len(space) :]}") from exc
-    except ValueError as exc:
-        raise NotAListing(str(exc)) from exc
-
-
-def _page(root: ElementTree.Element, space: str) -> Page:
-    """`space` is what every tag begins with. Raises KeyError or ValueError if it is no page."""
-    about = _fields(root)
-    truncated = about[space + "IsTruncated"]
-    if truncated not in {"true", "false"}:
-        raise NotAListing(f"IsTruncated is {truncated[:20]!r}")
-    decode = decoded if about.get(space + "EncodingType") == "url" else str
-    key, size, time, etag = (space + name for name in ("Key", "Size", "LastModified", "ETag"))
-    storage = space + "StorageClass"
-    objects, archived = [], {}
-    for fields in map(_fields, root.iterfind(space + "Contents")):
-        name = decode(fields[key])
-        stamp, version = time_ns(fields[time]), fields.get(etag, "").strip('"')
-        objects.append(ObjectInfo(name, _size(fields[size]), stamp, version))
-        if (found := fields.get(storage, "")).upper() in ARCHIVED:
-            archived[name] = found
-    marker, token = (
-        about.get(space + name, "") for name in ("NextMarker", "NextContinuationToken")
-    )
-    return Page(objects, truncated == "true", decode(marker), token, archived)
-
-
-def _fields(element: ElementTree.Element) -> dict[str, str]:
-    return {child.tag: child.text or "" for child in element}
-
-
 def decoded(text: str) -> str:
     """Undo encoding-type=url. S3's kind writes a blank as +, OSS as %20; neither leaves a + be."""
     text = text.replace("%2F", "/")  # most keys have no other, and this costs a tenth
     if "%" in text or "+" in text:
         return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "surrogateescape")
     return text
-
-
-def _size(text: str) -> int:
-    if text.isdecimal() and len(text) < 19:
-        return int(text)
-    raise NotAListing(f"Size is {text[:20]!r}")
 
 
 @lru_cache(maxsize=4096)  # objects come many to the second

@@ -185,9 +185,7 @@ _MARKS = {meaning: mark for mark, meaning in _MEANING.items() if mark.outcome is
 
 def mark_of(outcome: Outcome, proof: Proof, *, is_less: bool = False) -> Mark:
     """The mark for an outcome; `proof` and `is_less` count for COPIED only."""
-    if outcome is Outcome.COPIED:
-        return _MARKS[outcome, proof, is_less]
-    return _MARKS[outcome, None, False]
+    return _MARKS.get((outcome, proof, is_less)) or _MARKS[outcome, None, False]
 
 
 class MarkSums(NamedTuple):

@@ -80,7 +80,7 @@ def display(key: str) -> str:
     not UTF-8 `\xHH`, and other characters that do not show (C1 controls, line separators, marks of
     writing direction) `\uHHHH`.
     """
-    if key.isascii() and key.isprintable() and "\\" not in key:
+    if key.isprintable() and "\\" not in key:  # nor is anything else that is unsafe printable
         return key
     return _UNSAFE.sub(_escape, key)
 

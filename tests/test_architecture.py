@@ -28,6 +28,7 @@ LAYERS = [
         "globs",
         "http_date",
         "listing",
+        "listing_xml",
         "fidelity",
         "naming",
         "wording",

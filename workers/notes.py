@@ -1,12 +1,16 @@
 """What became of a task's objects: marks, counts, and lines that are not written down yet."""
 
 import time
+from itertools import compress
 
 import zstandard
 
 from ossimport import auditlog, manifest
 from ossimport.ledger.base import Claim, Flush
 from ossimport.model import CopyResult, Mark, Upload, mark_of, sums_of_marks
+
+Written = tuple[str, int | None]  # etag and CRC64 of what was copied
+NOTHING_WRITTEN: Written = ("", None)
 
 
 class Notes:
@@ -16,12 +20,9 @@ class Notes:
         self.objects = manifest.unpack(claim.manifest)
         self.marks = bytearray(claim.marks.ljust(len(self.objects), b"\0"))
         self.lines: list[str] = []  # of audit.log
-        self.bytes_done = sum(
-            info.size
-            for info, mark in zip(self.objects, self.marks, strict=True)
-            if mark not in (Mark.LEFT, Mark.GIVEN)
-        )
-        self.written: dict[int, tuple[str, int | None]] = {}  # etag and CRC64 of what was copied
+        done = compress(zip(self.objects, self.marks, strict=True), self.marks)  # 0 is LEFT
+        self.bytes_done = sum(info.size for info, mark in done if mark != Mark.GIVEN)
+        self.written: dict[int, Written] = {}
         self._sizes: dict[int, int] = {}  # of objects that changed since they were listed
         self._reset()
 
@@ -45,17 +46,22 @@ class Notes:
         info = self.objects[index]
         mark = mark_of(result.outcome, result.proof, is_less=bool(result.unkept))
         self.marks[index] = mark
-        self._count(mark, info.size, 1)
+        size = info.size
+        self._objects_of[mark] += 1
+        self._bytes_of[mark] += size
+        self.bytes_done += size
         if result.etag:
             self.written[index] = result.etag, result.crc64
-        if result.size != info.size:
+        if result.size != size:
             self._sizes[index] = result.size
         self.lines.append(auditlog.format_line(index, info.key, result, time.time()))
 
     def take_back(self, index: int) -> None:
         """Undo an outcome that turned out not to be true: the object is left again."""
-        info = self.objects[index]
-        self._count(self.marks[index], info.size, -1)
+        info, mark = self.objects[index], self.marks[index]
+        self._objects_of[mark] -= 1
+        self._bytes_of[mark] -= info.size
+        self.bytes_done -= info.size
         self.marks[index] = Mark.LEFT
         self.lines.append(auditlog.format_check_failed(index, info.key, time.time()))
 
@@ -64,11 +70,6 @@ class Notes:
         for index in numbers:
             self.marks[index] = Mark.GIVEN
         self.lines.append(auditlog.format_given(task_id, numbers, time.time()))
-
-    def _count(self, mark: int, size: int, sign: int) -> None:
-        self._objects_of[mark] += sign
-        self._bytes_of[mark] += sign * size
-        self.bytes_done += sign * size
 
     def note_upload(self, index: int, known: Upload | None, upload: Upload | None) -> None:
         """Note that a multipart upload began, or that the `known` one ended."""

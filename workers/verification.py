@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from ossimport import naming
@@ -12,11 +12,13 @@ from ossimport.audit.compare import RESULT_OF, Mode
 from ossimport.copying import Engine
 from ossimport.listed import PAGE, together
 from ossimport.model import CopyResult, Mark, Outcome, Upload
-from workers.notes import Notes
+from workers.notes import NOTHING_WRITTEN, Notes, Written
 
 log = logging.getLogger(__name__)
 
 AHEAD_S = 0.2  # between two looks at what may be verified
+
+_NOT_THERE = frozenset({Mark.FAILED, Mark.VANISHED, Mark.GIVEN})
 
 
 class Checks(NamedTuple):
@@ -85,7 +87,7 @@ class Verification:
         One that is not is copied once more; if it is still not there then, it has failed.
         """
         notes = self._notes
-        for index in await self._absent([i for i in indexes if self._is_verified(i)]):
+        for index in await self._absent(self._verified_of(indexes)):
             shown = naming.display(notes.objects[index].key)
             log.warning("task %s: %s is not there", self._task_id, shown)
             notes.take_back(index)
@@ -97,30 +99,39 @@ class Verification:
                 code = "NotAtDestination"
                 notes.note(index, CopyResult(Outcome.FAILED, result.size, code=code, message=text))
 
-    def _is_verified(self, index: int) -> bool:
-        if self._notes.marks[index] in (Mark.FAILED, Mark.VANISHED, Mark.GIVEN):
-            return False
-        not_after = self._checks.not_after_ns
-        return not not_after or self._notes.objects[index].mtime_ns <= not_after
+    def _verified_of(self, indexes: range) -> list[int]:
+        """Those of the objects that should be there."""
+        marks, objects = self._notes.marks, self._notes.objects
+        there = [i for i in indexes if marks[i] not in _NOT_THERE]
+        if not_after := self._checks.not_after_ns:
+            return [i for i in there if objects[i].mtime_ns <= not_after]
+        return there
 
     async def _absent(self, indexes: list[int]) -> list[int]:
         """Those of the objects that the destination does not hold as they were copied."""
         ends, prefix = self._engine.ends, self._engine.policy.dest_prefix
-        by_key = {naming.dest_key(prefix, self._notes.objects[i].key): i for i in indexes}
+        objects = self._notes.objects
+        # As `naming.dest_key`: an object that can have no name there has failed.
+        by_key = {prefix + objects[i].key: i for i in indexes}
         if self._checks.mode is not Mode.DETAILED:
-            expected = [self._expected(key, i) for key, i in by_key.items()]
+            written = {} if self._checks.mode is Mode.SIMPLE else self._notes.written
+            expected = self._expected(by_key, written)
             missing = await arrived.absent(ends.dest, prefix, expected, ask=ends.ask_dest)
             return [by_key[key] for key in missing]
-        own = [self._expected(key, i) for key, i in by_key.items() if i in self._notes.written]
-        missing = await arrived.unproved(ends.dest, own, ask=ends.ask_dest)
-        others = [i for i in by_key.values() if i not in self._notes.written]
+        written = self._notes.written
+        own = {key: i for key, i in by_key.items() if i in written}
+        missing = await arrived.unproved(ends.dest, self._expected(own, written), ask=ends.ask_dest)
+        others = [i for i in by_key.values() if i not in written]
         return [by_key[key] for key in missing] + await self._different(others)
 
-    def _expected(self, key: str, index: int) -> Expected:
-        size = self._notes.size(index)
-        if self._checks.mode is Mode.SIMPLE or index not in self._notes.written:
-            return Expected(key, size)
-        return Expected(key, size, *self._notes.written[index])
+    def _expected(
+        self, by_key: Mapping[str, int], written: Mapping[int, Written]
+    ) -> list[Expected]:
+        size = self._notes.size
+        return [
+            Expected(key, size(index), *written.get(index, NOTHING_WRITTEN))
+            for key, index in by_key.items()
+        ]
 
     async def _different(self, indexes: list[int]) -> list[int]:
         """Those of the objects that are not what the source has: none of them did this run copy."""

@@ -1,6 +1,6 @@
 """After a task is copied, see that the destination holds every object, by its own word."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -39,10 +39,15 @@ async def absent(
     stays in proportion to what was copied. Every request goes through `ask` alone; what `ask`
     raises ends the comparison.
     """
-    listed = await list_range(partial(dest.list, prefix), [each.key for each in expected], ask=ask)
-    unseen = [each.key for each in expected if each.key not in listed.seen]
+    keys = [each.key for each in expected]
+    listed = await list_range(partial(dest.list, prefix), keys, ask=ask)
+    unseen = [key for key in keys if key not in listed.seen]
     found = {**listed.found, **await _ask_for_each(dest, unseen, ask, in_flight)}
-    return _others(expected, found, _is_listed_so)
+    return {
+        key: info
+        for (key, size, etag, _), info in zip(expected, map(found.get, keys), strict=True)
+        if info is None or info.size != size or (etag and info.etag != etag)
+    }
 
 
 async def unproved(
@@ -52,30 +57,18 @@ async def unproved(
 
     One request for each. A service that states no CRC64 is asked for the size only.
     """
-    found = await _ask_for_each(dest, [each.key for each in expected], ask, in_flight)
-    return _others(expected, found, _has_crc64)
-
-
-def _is_listed_so(info: ObjectInfo, expected: Expected) -> bool:
-    return info.size == expected.size and expected.etag in ("", info.etag)
+    keys = [each.key for each in expected]
+    found = await _ask_for_each(dest, keys, ask, in_flight)
+    return {
+        key: info
+        for each, key, info in zip(expected, keys, map(found.get, keys), strict=True)
+        if info is None or not _has_crc64(info, each)
+    }
 
 
 def _has_crc64(info: ObjectInfo, expected: Expected) -> bool:
     agrees = info.crc64 is None or expected.crc64 in (None, info.crc64)
     return info.size == expected.size and agrees
-
-
-def _others(
-    expected: Sequence[Expected],
-    found: dict[str, ObjectInfo],
-    is_so: Callable[[ObjectInfo, Expected], bool],
-) -> Absent:
-    others: Absent = {}
-    for each in expected:
-        info = found.get(each.key)
-        if info is None or not is_so(info, each):
-            others[each.key] = info
-    return others
 
 
 async def _ask_for_each(

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from ossimport.credentials import Credentials, Keys
 from ossimport.errors import Fatal, StorageError, Transient
-from ossimport.listing import MAX_PAGE, NotAListing, Page, parse_page
+from ossimport.listing import MAX_PAGE, NotAListing, Page
+from ossimport.listing_xml import parse_page
 from ossimport.oss.refusals import Role, read_refusal, translate
 from ossimport.oss.signing import SignerV4, encode_query
 from ossimport.transport import Endpoint, Response, Transport

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
-from ossimport.listing import MAX_PAGE, NotAListing, Page, parse_page
+from ossimport.listing import MAX_PAGE, NotAListing, Page
+from ossimport.listing_xml import parse_page
 from ossimport.model import ObjectInfo
 from ossimport.sources.base import NO_HEADERS, Checksum, Source, Tagged
 from ossimport.sources.cos_signing import CosSigner

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlsplit
 
 from ossimport.config.places import endpoint
 from ossimport.errors import Fatal, StorageError
-from ossimport.listing import MAX_PAGE, NotAListing, Page, parse_page
+from ossimport.listing import MAX_PAGE, NotAListing, Page
+from ossimport.listing_xml import parse_page
 from ossimport.sources.base import NO_HEADERS, Checksum, Source
 from ossimport.sources.ks3_signing import Ks3Signer, encode_path
 from ossimport.sources.lanes.key_range import PAGE

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ossimport.answers import header, xml_field
 from ossimport.credentials import Credentials, Keys, keys_of
 from ossimport.errors import Fatal, StorageError, Transient
-from ossimport.listing import MAX_PAGE, MOST_EMPTY, NotAListing, Page, is_behind, loops, parse_page
+from ossimport.listing import MAX_PAGE, MOST_EMPTY, NotAListing, Page, is_behind, loops
+from ossimport.listing_xml import parse_page
 from ossimport.model import ObjectInfo
 from ossimport.sources.base import NO_HEADERS, Checksum, Source, Tagged
 from ossimport.sources.lanes.key_range import PAGE

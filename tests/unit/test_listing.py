@@ -11,7 +11,8 @@ from oss2.models import ListObjectsV2Result
 from oss2.xml_utils import parse_list_objects_v2
 
 from ossimport.errors import Fatal
-from ossimport.listing import NotAListing, Page, parse_page
+from ossimport.listing import NotAListing, Page
+from ossimport.listing_xml import parse_page
 from ossimport.model import ObjectInfo
 
 SECOND = 1_700_000_000
