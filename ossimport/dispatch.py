@@ -135,15 +135,17 @@ class Dispatch:
         """What the job asks for.
 
         Workers drop the messages of a job that waits (its reason says for what): these take no
-        place from other jobs. Those that were sent are enough to see whether it still has to wait.
+        place from other jobs, and one at a time is enough to see whether it still has to wait.
         """
         tasks, dispatched = snapshot.tasks, snapshot.tasks[TaskState.DISPATCHED]
         waits = bool(snapshot.job.reason)
-        asks = snapshot.job.state is JobState.RUNNING and not (waits and dispatched)
+        pending = tasks[TaskState.PENDING] if snapshot.job.state is JobState.RUNNING else 0
+        if waits:
+            pending = 0 if dispatched else min(1, pending)
         return Demand(
             self._name,
             snapshot.job.priority,
-            pending=tasks[TaskState.PENDING] if asks else 0,
+            pending=pending,
             in_flight=tasks[TaskState.RUNNING] + (0 if waits else dispatched),
             ended=tasks[TaskState.SUCCEED] + tasks[TaskState.FAILED],
         )
@@ -161,16 +163,24 @@ class Dispatch:
                 self._ledger.take_back(self._name, task.task_id, task.fence)
 
     def send_lost(self, snapshot: Snapshot) -> None:
-        """Send messages again that are gone: their tasks were dispatched and nobody claims them."""
-        if not snapshot.tasks[TaskState.DISPATCHED]:
+        """Send messages again that are gone: their tasks were dispatched and nobody claims them.
+
+        One at a time of a job that waits: that is the pace at which it looks again.
+        """
+        dispatched, waits = snapshot.tasks[TaskState.DISPATCHED], bool(snapshot.job.reason)
+        if not dispatched:
             return
         overdue = self._ledger.overdue(self._name, LOST_AFTER_S)
-        if not overdue:
+        if not overdue or waits and len(overdue) < dispatched:
             return
         waiting = self._queue.waiting()
+        if waits and not waiting.isdisjoint(overdue):
+            return
         missed = [task_id for task_id in overdue if task_id not in waiting]
         # A worker that has just taken a message will claim its task before we look again.
         lost = [task_id for task_id in missed if task_id in self._missed]
+        if waits:
+            del lost[1:]
         self._missed = set(missed).difference(lost)
         for task_id in lost:
             log.warning("task %s: its message is gone, sent again", task_id)

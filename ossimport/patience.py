@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from ossimport.errors import Fatal, Transient
+from ossimport.errors import Transient, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +14,11 @@ T = TypeVar("T")
 # How long an end may refuse everything before the job stops.
 OUTAGE_S = 300.0
 LONGEST_RETRY_AFTER_S = 300.0
+# A request that has failed for so long makes us ask the end whether it is there at all. Requests
+# to an end that takes connections and says nothing last a minute each.
+SUSPECT_S = 15.0
+PROBE_S = 10.0  # an end that needs longer to answer a probe does not answer
+BELIEVED_S = 5.0  # an end that did not answer a probe is not asked again for so long
 
 
 class End:
@@ -24,15 +29,44 @@ class End:
         self.name = name
         self.successes = 0
         self._probe = probe
+        self._asking: asyncio.Task[Transient | None] | None = None
+        self._asked = 0.0
+        self._trouble: Transient | None = None
 
-    async def answers(self) -> bool:
-        """False if the end does not do what it should do at any time."""
+    async def trouble(self) -> Transient | None:
+        """Why the end does not do what it should do at any time; None if it does.
+
+        All that want to know it at about the same time ask once.
+        """
+        if self._trouble is None or _now() - self._asked >= BELIEVED_S:
+            if self._asking is None:
+                self._asking = asyncio.create_task(self._ask())
+            self._trouble = await asyncio.shield(self._asking)
+        return self._trouble
+
+    async def _ask(self) -> Transient | None:
         try:
-            await self._probe()
+            async with asyncio.timeout(PROBE_S):
+                await self._probe()
         except Transient as exc:
             log.warning("the %s does not answer: %s", self.name, exc)
-            return False
-        return True
+            return exc
+        except TimeoutError:
+            log.warning("the %s has not answered for %.0f s", self.name, PROBE_S)
+            return Transient(f"no answer for {PROBE_S:.0f} s", code="Timeout", op="probe")
+        finally:
+            self._asked, self._asking = _now(), None
+        return None
+
+    async def must_answer(self) -> None:
+        """Raise Waiting if the end does not do what it should do at any time."""
+        trouble = await self.trouble()
+        if trouble is not None:
+            raise outage(self, trouble)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class Counting(Protocol):
@@ -60,10 +94,14 @@ class Patience:
         *,
         jitter: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        outlast_s: float = 0.0,
     ) -> None:
+        """`outlast_s` is how long an outage is waited out here. A worker does not: its process is
+        wanted by other jobs."""
         self._attempts = attempts
         self._jitter = jitter
         self._sleep = sleep
+        self._outlast_s = outlast_s
 
     async def ask(
         self,
@@ -75,11 +113,11 @@ class Patience:
         """Make a request until it succeeds, fails for good, or has failed often enough.
 
         Often enough means that it is this request's fault: others to the same end succeeded
-        meanwhile, or the end answers when it is probed. Else it is an outage, and nobody fails; we
-        wait for the end to come back, up to OUTAGE_S, and then raise Fatal. `attempts` is an own,
-        exact limit.
+        since it failed the last time, or the end answers when it is probed. Else it is an outage,
+        and nobody fails: Waiting is raised, with the code Outage. `attempts` is an own, exact
+        limit.
         """
-        successes, attempt, waited = end.successes, 0, 0.0
+        successes, attempt, waited, began = end.successes, 0, 0.0, _now()
         while True:
             try:
                 result = await request()
@@ -87,12 +125,16 @@ class Patience:
                 attempt += 1
                 if attempts and attempt >= attempts:
                     raise
-                if attempt >= self._attempts:
+                enough = attempt >= self._attempts
+                if enough or _now() - began >= SUSPECT_S:
                     at_fault = end.successes != successes or exc.code == "ChecksumMismatch"
-                    if at_fault or await end.answers():
+                    if not at_fault and await end.trouble():
+                        if waited >= self._outlast_s:
+                            raise outage(end, exc) from exc
+                    elif enough:
                         raise
-                    if waited >= OUTAGE_S:
-                        raise _outage(end, exc) from exc
+                # What succeeded before says nothing: it may have been before the outage.
+                successes = end.successes
                 wait = backoff(attempt, self._jitter())
                 wait = max(wait, min(exc.retry_after, LONGEST_RETRY_AFTER_S))
                 log.debug("%s %s: %s; again in %.1f s", exc.op, exc.key, exc.code, wait)
@@ -105,10 +147,10 @@ class Patience:
                 return result
 
 
-def _outage(end: End, last: Transient) -> Fatal:
-    return Fatal(
-        f"the {end.name} has refused every request for {OUTAGE_S:.0f} s; the last answer was:"
-        f" {last}. Cure: see to it, then retry the job; nothing has failed because of it",
+def outage(end: End, last: Transient) -> Waiting:
+    """What to raise when an end refuses everything."""
+    return Waiting(
+        f"the {end.name} refuses every request; the last answer was: {last}",
         code="Outage",
         op=last.op,
         key=last.key,

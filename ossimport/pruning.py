@@ -13,7 +13,7 @@ from ossimport.copying import Ends
 from ossimport.dest.base import Destination
 from ossimport.errors import Permanent, Transient
 from ossimport.listed import together
-from ossimport.patience import End, Patience
+from ossimport.patience import OUTAGE_S, End, Patience
 from ossimport.sources.base import Source
 
 IN_FLIGHT = 16
@@ -51,7 +51,7 @@ async def prune(
         dest,
         End("source", lambda: asyncio.to_thread(source.check)),
         End("destination", lambda: dest.list(prefix, "", 1)),
-        Patience(ATTEMPTS, jitter=random.random),
+        Patience(ATTEMPTS, jitter=random.random, outlast_s=OUTAGE_S),
         Budget(1),
     )
     fates: dict[str, Fate] = {}

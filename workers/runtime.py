@@ -32,6 +32,7 @@ from ossimport.ledger.base import Claim, Held, Job, WorkerLedger
 from ossimport.ledger.redis import open_ledger
 from ossimport.limiter import Limiter
 from ossimport.model import JobState, TaskState
+from ossimport.patience import OUTAGE_S
 from ossimport.seal import Sealer, cluster_key
 from ossimport.server_copy import may_copy_inside
 from ossimport.sources import open_source
@@ -165,9 +166,7 @@ class Runtime:
         await self._transport.close()
 
     def _wait(self, job: str, why: Waiting) -> Dealt:
-        """Let the job say what it waits for. The master sends the task again after a while."""
-        log.warning("job %s waits: %s", job, why)
-        self._ledger.set_state(job, JobState.RUNNING, f"waiting: {why}", only_if=JobState.RUNNING)
+        let_wait(self._ledger, job, why)
         return Dealt(None, "the job waits")
 
     def _claim(self, job: str, task_id: str) -> Claim | Held | None:
@@ -198,7 +197,10 @@ class Runtime:
         return Dealt(state, run.describe())
 
     async def _ready_engine(self, record: Job) -> tuple[JobConfig, Engine]:
-        """The engine of a job, when there are credentials for both ends. Raises Waiting if not."""
+        """The engine of a job, when there are credentials for both ends. Raises Waiting if not.
+
+        Of a job that waits both ends must answer.
+        """
         config, engine = await self._engine(record)
         for keys in (
             keys_of(config.source, "srcCredentials"),
@@ -206,6 +208,9 @@ class Runtime:
         ):
             if keys.due <= time.time():
                 await keys.get()
+        if record.reason:
+            for end in (engine.ends.at_source, engine.ends.at_dest):
+                await end.must_answer()
         return config, engine
 
     async def _engine(self, record: Job) -> tuple[JobConfig, Engine]:
@@ -282,6 +287,20 @@ class Runtime:
         if size > most:
             _warn(f"{key}={size} is lowered to {most}: a quarter of the buffer (javaHeapMaxSize)")
         return min(size, most)
+
+
+def let_wait(ledger: WorkerLedger, job: str, why: Waiting) -> None:
+    """Let a job say what it waits for. The master sends one of its tasks again after a while.
+
+    An outage is waited for only so long; then the job is stopped.
+    """
+    log.warning("job %s waits: %s", job, why)
+    reason = f"waiting: {why}"
+    if why.code != "Outage":
+        ledger.set_state(job, JobState.RUNNING, reason, only_if=JobState.RUNNING)
+    elif ledger.outage(job, reason) >= OUTAGE_S:
+        reason = f"Outage: for {OUTAGE_S:.0f} s {why}. Cure: see to it, then retry the job"
+        ledger.set_state(job, JobState.ABORT, reason, only_if=JobState.RUNNING)
 
 
 def _checks(config: JobConfig, engine: Engine) -> Checks | None:

@@ -259,6 +259,13 @@ class WorkerLedger(Protocol):
     ) -> bool:
         """See `MasterLedger.set_state`. A worker says so why a running job does not go on."""
 
+    def outage(self, name: str, reason: str) -> float:
+        """Say that a Running job waits because an end refuses everything; return for how long, in
+        seconds: since the first call, if nobody has changed its state or reason in between.
+
+        0, and nothing changes, if the job is not Running.
+        """
+
     def claim(
         self, name: str, task_id: str, worker: str, lease_s: float, *, dead: int = 0
     ) -> Claim | Held | None:

@@ -38,6 +38,7 @@ Fields of `oi:{job}`
     order           how many tasks were made pending for the first time; gives the plan order
     fence           the highest fence ever given for a task of the job
     ended           server ms at which the job closed; missing while it is open
+    outage          server ms since which `reason` is that an end refuses everything
     objects_per_s, bytes_per_s                                        as the master measured them
     listed, copied, skipped, failed, vanished, excluded               objects; with `_bytes`, bytes
     proof1 proof2 proof3                                              objects copied with this proof

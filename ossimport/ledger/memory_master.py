@@ -186,6 +186,7 @@ class MemoryMasterPart(Shelf):
             if only_if not in (None, record.job.state):
                 return False
             record.job = replace(record.job, state=state, reason=reason)
+            record.outage_ms = 0
             record.ended_ms = 0 if state is JobState.RUNNING else record.ended_ms or self._now_ms()
             return True
 

@@ -18,6 +18,16 @@ class MemoryWorkerPart(Shelf):
         with self._record(name) as record:
             return record.job
 
+    def outage(self, name: str, reason: str) -> float:
+        with self._record(name) as record:
+            if record.job.state is not JobState.RUNNING:
+                return 0.0
+            now_ms = self._now_ms()
+            if not (record.job.reason and record.outage_ms):
+                record.outage_ms = now_ms
+            record.job = replace(record.job, reason=reason)
+            return max(0, now_ms - record.outage_ms) / 1000
+
     def claim(
         self, name: str, task_id: str, worker: str, lease_s: float, *, dead: int = 0
     ) -> Claim | Held | None:

@@ -71,6 +71,7 @@ class JobRecord:
     fence: int = 0
     event_number: int = 0
     ended_ms: int = 0
+    outage_ms: int = 0  # since when `reason` is that an end refuses everything
     speed: tuple[float, float] = (0.0, 0.0)
     holder: str = ""
     held_until_ms: int = 0

@@ -17,6 +17,10 @@ class WorkerPart(Scripted):
         fields = packing.to_fields(self._run("job", name, [JobKeys(name).job]))
         return packing.job_from(name, fields)
 
+    def outage(self, name: str, reason: str) -> float:
+        lasted_ms: int = self._run("outage", name, [JobKeys(name).job], [reason])
+        return lasted_ms / 1000
+
     def claim(
         self, name: str, task_id: str, worker: str, lease_s: float, *, dead: int = 0
     ) -> Claim | Held | None:

@@ -1,6 +1,7 @@
 """What every ledger must do for a worker."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -283,6 +284,23 @@ class WorkerContract:
         assert ledger.job(JOB.name).state is JobState.RUNNING
         with pytest.raises(StaleClaim):
             ledger.stop_job(first._replace(fence=1), "why")
+
+    def test_an_outage_lasts_from_its_first_word_until_something_else_is_said(
+        self, ledger: Ledger
+    ) -> None:
+        assert ledger.outage(JOB.name, "waiting: caf\udce9") == 0
+        time.sleep(0.06)
+        assert ledger.outage(JOB.name, "waiting: refused") >= 0.06
+        assert ledger.job(JOB.name) == replace(JOB, reason="waiting: refused")
+        for said in ("", "waiting: for credentials"):
+            ledger.set_state(JOB.name, JobState.RUNNING, said)
+            assert ledger.outage(JOB.name, "waiting: refused") == 0
+            time.sleep(0.06)
+        ledger.pause(JOB.name)
+        assert ledger.outage(JOB.name, "waiting: refused") == 0
+        assert ledger.job(JOB.name) == replace(JOB, state=JobState.PAUSED)
+        ledger.set_state(JOB.name, JobState.RUNNING)
+        assert ledger.outage(JOB.name, "waiting: refused") == 0
 
     @pytest.mark.parametrize("state", [JobState.ABORT, JobState.FAILED, JobState.SUCCEED])
     def test_a_fatal_error_does_not_write_over_the_reason_of_a_closed_job(

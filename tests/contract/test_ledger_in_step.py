@@ -55,6 +55,7 @@ HOUSEKEEPING: list[Callable[[Ledger], object]] = [
     lambda ledger: ledger.set_state(JOB.name, JobState.FAILED, only_if=JobState.RUNNING),
     lambda ledger: ledger.set_state(JOB.name, JobState.RUNNING),
     lambda ledger: ledger.set_state(JOB.name, JobState.RUNNING),
+    lambda ledger: ledger.outage(JOB.name, "waiting") * 0,
 ]
 
 

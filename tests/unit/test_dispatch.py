@@ -110,10 +110,32 @@ def test_a_job_that_waits_takes_no_place_from_others() -> None:
     assert dispatch.demand(ledger.snapshot("waits")) == before
 
 
-def test_a_job_that_waits_and_has_no_message_out_is_tried_again() -> None:
-    ledger = MemoryLedger()
+def test_a_job_that_waits_is_tried_again_with_one_message_at_a_time() -> None:
+    now = 100.0
+    ledger = MemoryLedger(clock=lambda: now)
     ledger.create_job(Job("waits", 1, "fingerprint", b"sealed"))
-    ledger.plan("waits", PlanStep(1, {0: Lane()}, [PlannedTask("t", b"", 1, 1)]))
+    tasks = [PlannedTask(f"t{number}", b"", 1, 1) for number in range(9)]
+    ledger.plan("waits", PlanStep(1, {0: Lane()}, tasks))
     ledger.set_state("waits", JobState.RUNNING, "waiting: for credentials")
-    dispatch = Dispatch("waits", ledger, Queue(lambda job, task: None, set), host="here")
+    sent: list[str] = []
+    waiting: set[str] = set()
+    queue = Queue(lambda job, task: sent.append(task), lambda: set(waiting))
+    dispatch = Dispatch("waits", ledger, queue, host="here")
     assert dispatch.demand(ledger.snapshot("waits")).pending == 1
+
+    dispatch.send(3)  # before it had to wait, say; all of them were dropped
+    assert dispatch.demand(ledger.snapshot("waits")).pending == 0
+    del sent[:]
+    for _ in range(35):
+        now += 1.0
+        dispatch.send_lost(ledger.snapshot("waits"))
+    assert len(sent) == 3
+    waiting.add(sent[-1])  # behind the tasks of others
+    for _ in range(35):
+        now += 1.0
+        dispatch.send_lost(ledger.snapshot("waits"))
+    assert len(sent) == 3
+    ledger.set_state("waits", JobState.RUNNING)  # it goes on
+    for _ in range(2):
+        dispatch.send_lost(ledger.snapshot("waits"))
+    assert len(sent) == 5

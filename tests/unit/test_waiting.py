@@ -1,14 +1,18 @@
 """What a job waits for costs no object, shows in its reason, and is over by itself."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ossimport.errors import Fatal, Waiting
+from ossimport.ledger.base import Job
 from ossimport.master import TROUBLE_S
 from ossimport.model import JobState, Lane, ObjectInfo
+from ossimport.patience import OUTAGE_S
 from ossimport.sources.memory import MemoryScan
 from tests.unit.cluster import JOB, Cluster
+from workers.runtime import let_wait
 
 ENDED = Waiting("the credentials expired", code="CredentialsExpired")
 
@@ -86,3 +90,35 @@ def test_a_worker_s_reason_stays_until_something_is_done(cluster: Cluster) -> No
         cluster.master.step()
     assert cluster.ledger.job(JOB.name).reason == "waiting: for a worker's file"
     assert cluster.work().job.reason == ""
+
+
+def test_an_outage_stops_the_job_only_when_nothing_was_done_for_minutes(cluster: Cluster) -> None:
+    refused = Waiting("the source refuses every request", code="Outage")
+    cluster.submit()
+
+    def wait(seconds: float) -> Job:
+        cluster.now += seconds
+        let_wait(cluster.ledger, JOB.name, refused)
+        return cluster.ledger.job(JOB.name)
+
+    assert wait(0) == replace(JOB, reason=f"waiting: {refused}")
+    assert wait(OUTAGE_S - 1).state is JobState.RUNNING
+    cluster.ledger.set_state(JOB.name, JobState.RUNNING)  # the master saw that something was done
+    assert wait(OUTAGE_S - 1).state is JobState.RUNNING
+    let_wait(cluster.ledger, JOB.name, ENDED)  # for something else
+    assert wait(OUTAGE_S).state is JobState.RUNNING
+    stopped = wait(OUTAGE_S)
+    assert stopped.state is JobState.ABORT
+    assert stopped.reason.startswith("Outage: ")
+    assert "Cure: " in stopped.reason
+    assert cluster.snapshot().counts.failed.objects == 0
+    cluster.ledger.request_retry(JOB.name)
+    assert cluster.work().counts.copied.objects == 40
+
+
+def test_credentials_are_waited_for_as_long_as_it_takes(cluster: Cluster) -> None:
+    cluster.submit()
+    for _ in range(3):
+        cluster.now += 10 * OUTAGE_S
+        let_wait(cluster.ledger, JOB.name, ENDED)
+    assert cluster.ledger.job(JOB.name).state is JobState.RUNNING

@@ -7,6 +7,7 @@ local state, reason, only_if = unpack(ARGV)
 if not has_job(job) then return refuse('NOJOB') end
 if only_if ~= '' and redis.call('HGET', job, 'state') ~= only_if then return 0 end
 redis.call('HSET', job, 'state', state, 'reason', reason)
+redis.call('HDEL', job, 'outage')
 if state == 'Running' then
   redis.call('HDEL', job, 'ended')
 else
