@@ -93,6 +93,8 @@ class OneClick:
             self._stop_if_started()
         elif self._wants_stop():
             self._stop()
+        elif self._serves and self._manner is not Manner.ASK:
+            click.echo("The import service ran before, and goes on.")
         return code
 
     def _run(self, ledger: Ledger) -> int:
@@ -136,7 +138,7 @@ class OneClick:
                 raise ServiceError(self._paused_text())
             click.echo(self._taken_text(previous))
             if not self._wants_clean(previous):
-                return self._resume(ledger, previous)
+                return self._resume(ledger, previous) or self._declined()
         preflight(self._system, self._job)  # before anything is destroyed
         if taken:
             clean_with_words(self._system, ledger, self._job.name)
@@ -147,13 +149,21 @@ class OneClick:
     def _taken_text(self, previous: Snapshot | None) -> str:
         """What to say of the previous job, before anything is asked."""
         if previous is None or not _is_resumable(previous):
-            return f"Error: {actions.taken_text(self._job.name)}"
+            state = f" ({previous.job.state})" if previous else ""
+            return (
+                f"The job {self._job.name} is there from before{state}, and has nothing left to do."
+            )
         counts = previous.counts
         return (
             f"The previous job {self._job.name} is not finished ({previous.job.state}): "
             f"{counts.copied.objects + counts.skipped.objects:,} of {counts.listed.objects:,}"
             " listed objects are there. Cleaning it forgets that; resuming goes on."
         )
+
+    def _declined(self) -> bool:
+        """Say what the user can do who wanted neither to clean nor to resume; False."""
+        click.echo(f"Error: {actions.taken_text(self._job.name)}", err=True)
+        return False
 
     def _previous(self, ledger: Ledger) -> Snapshot | None:
         """The job of this name; None if only its directory is there."""
@@ -222,7 +232,7 @@ class OneClick:
             answer = self._ask("Stop import service")
             if answer is not None:
                 return answer
-        return self._manner is Manner.YES or self._started
+        return self._started
 
     # -- the end ---------------------------------------------------------------------------------
 

@@ -45,9 +45,22 @@ def test_yes_migrates_and_stops_and_a_second_time_begins_anew(installation: Inst
         assert "Import to oss completed." in answer.stdout
         assert "Yes or No" not in answer.stdout
         assert ("Clean job:local_test completed." in answer.stdout) == bool(round_)
+        assert ("local_test is there from before (Succeed)" in answer.stdout) == bool(round_)
+        assert "Error" not in answer.stdout + answer.stderr
         assert not running(installation)
     assert "JobState:Succeed" in (installation.wd / "logs" / "job_stat.log").read_text()
     assert installation.stat()["objects"]["copied"] == 100
+
+
+@pytest.mark.parametrize("option", ["--yes", "--no-input"])
+def test_a_service_that_ran_before_goes_on(installation: Installation, option: str) -> None:
+    installation.fill(1)
+    assert installation.run("start").returncode == 0
+    answer = installation.run("import", option)
+    assert answer.returncode == 0
+    assert "The import service ran before, and goes on." in answer.stdout
+    assert "Stop import service completed." not in answer.stdout
+    assert running(installation)
 
 
 def test_answers_come_from_a_pipe(installation: Installation) -> None:
@@ -122,7 +135,7 @@ def test_without_anybody_to_answer_nothing_is_asked_retried_or_cleaned(
     assert installation.run("import", *option, answers=None).returncode == 0
     ended = installation.run("import", *option, answers=None)
     assert ended.returncode == 1
-    assert "please clean it first" in ended.stdout
+    assert "please clean it first" in ended.stderr
     assert installation.stat()["state"] == "Succeed"
 
 
