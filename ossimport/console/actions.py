@@ -78,6 +78,13 @@ def retry_job(ledger: Ledger, name: str) -> bool:
     return bool(failed) or (not was_running and ledger.job(name).state is JobState.RUNNING)
 
 
+def resume_job(ledger: Ledger, name: str) -> bool:
+    """Let a paused job go on; False if it is not paused."""
+    # What had to be said of it before, of its last round or of what it waits for, still holds.
+    reason = ledger.job(name).reason
+    return ledger.set_state(name, JobState.RUNNING, reason, only_if=JobState.PAUSED)
+
+
 def clean_job(
     system: SystemConfig, ledger: Ledger, name: str, *, archive: bool
 ) -> tuple[list[tuple[Upload, str]], Path | None]:

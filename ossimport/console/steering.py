@@ -3,6 +3,7 @@
 import click
 
 from ossimport.config import SystemConfig
+from ossimport.console import actions
 from ossimport.console.jobs import only_job
 from ossimport.console.options import with_system
 from ossimport.errors import JobError
@@ -31,7 +32,7 @@ def resume(system: SystemConfig, job: str | None) -> None:
     """Let a paused job go on where it was."""
     with borrow.ledger(system) as ledger:
         name = job or only_job(ledger)
-        if not ledger.set_state(name, JobState.RUNNING, only_if=JobState.PAUSED):
+        if not actions.resume_job(ledger, name):
             state = ledger.job(name).state
             if state is not JobState.RUNNING:
                 raise JobError(

@@ -84,7 +84,8 @@ class ConsoleLedger(Protocol):
 
     def pause(self, name: str) -> bool:
         """Set a Running job Paused: nothing of it is dispatched or claimed then; holders see it in
-        their `orders`. Its dispatched tasks are pending again. False if it was not Running.
+        their `orders`. Its dispatched tasks are pending again, its reason stays. False if it was
+        not Running.
 
         `set_state` lets it go on; a retry does not.
         """
@@ -222,7 +223,8 @@ class MasterLedger(Protocol):
     def set_state(
         self, name: str, state: JobState, reason: str = "", *, only_if: JobState | None = None
     ) -> bool:
-        """Close or reopen the job. Its time ends with the first close since it was open.
+        """Close or reopen the job. Its time ends with the first close since it was open, or with
+        its round.
 
         With `only_if`, nothing changes unless the job is in that state. Tells whether it changed:
         False too, then, if an earlier call did it and its reply was lost.

@@ -52,7 +52,7 @@ class MemoryConsolePart(Shelf):
         with self._record(name) as record:
             if record.job.state is not JobState.RUNNING:
                 return False
-            record.job = replace(record.job, state=JobState.PAUSED, reason="")
+            record.job = replace(record.job, state=JobState.PAUSED)
             record.speed = (0.0, 0.0)
             for _, task in record.in_state(TaskState.DISPATCHED):
                 task.state = TaskState.PENDING

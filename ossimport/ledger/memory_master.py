@@ -187,7 +187,10 @@ class MemoryMasterPart(Shelf):
                 return False
             record.job = replace(record.job, state=state, reason=reason)
             record.outage_ms = 0
-            record.ended_ms = 0 if state is JobState.RUNNING else record.ended_ms or self._now_ms()
+            if state is not JobState.RUNNING:
+                record.ended_ms = record.ended_ms or self._now_ms()
+            elif not record.job.next_round_ms:
+                record.ended_ms = 0
             return True
 
     def set_speed(self, name: str, objects_per_second: float, bytes_per_second: float) -> None:

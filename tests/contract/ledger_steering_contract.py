@@ -1,5 +1,6 @@
 """What every ledger must do for an operator who steers jobs that go on."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -63,6 +64,19 @@ class SteeringContract:
         ledger.set_state(JOB.name, state, "why")
         assert not ledger.pause(JOB.name)
         assert ledger.job(JOB.name) == replace(JOB, state=state, reason="why")
+
+    def test_a_pause_between_two_rounds_changes_neither_reason_nor_time(
+        self, ledger: Ledger
+    ) -> None:
+        ledger.set_state(JOB.name, JobState.RUNNING, "round 2: why", only_if=JobState.RUNNING)
+        ledger.end_round(JOB.name, JOB.created_ms + 10**9)
+        before = ledger.snapshot(JOB.name)
+        assert ledger.pause(JOB.name)
+        assert ledger.job(JOB.name).reason == "round 2: why"
+        time.sleep(0.05)
+        ledger.set_state(JOB.name, JobState.RUNNING, "round 2: why", only_if=JobState.PAUSED)
+        after = ledger.snapshot(JOB.name)
+        assert (after.job, after.elapsed) == (before.job, before.elapsed)
 
     def test_pausing_again_changes_nothing_and_a_retry_neither(self, ledger: Ledger) -> None:
         ledger.plan(JOB.name, step(1, planned(1)))

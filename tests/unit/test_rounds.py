@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 
 from ossimport.config import FilterConfig
+from ossimport.console.actions import resume_job
 from ossimport.dest.base import Body, Stored
 from ossimport.errors import Permanent, Transient
 from ossimport.filters import Filters
@@ -29,6 +30,7 @@ from ossimport.ledger.base import Snapshot
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.model import JobState, ObjectInfo, Scanned, Verdict
 from ossimport.pruning import Fate, prune
+from ossimport.report import stat_text
 from ossimport.scanning import take_all
 from tests.unit.cluster import JOB, Cluster
 
@@ -155,6 +157,20 @@ def test_a_round_that_finds_nothing_says_so_and_the_job_goes_on(rounds: Rounds) 
     rounds.source.put("a", b"1")
     second = rounds.next_round()
     assert (second.job.reason, second.counts.copied.objects) == ("", 1)
+
+
+def test_a_pause_between_two_rounds_hides_nothing_of_the_last_one(rounds: Rounds) -> None:
+    over = rounds.work()
+    assert rounds.ledger.pause(JOB.name)
+    held = rounds.work()
+    assert "round 1: no object was found" in over.job.reason
+    assert held.job.reason == over.job.reason
+    rounds.now += 60
+    assert resume_job(rounds.ledger, JOB.name)
+    assert not resume_job(rounds.ledger, JOB.name)
+    after = rounds.snapshot()
+    assert (after.job, after.elapsed) == (over.job, over.elapsed)
+    assert f"reason: {over.job.reason}" in stat_text([after])
 
 
 def test_the_records_and_the_report_of_a_round_are_kept(rounds: Rounds) -> None:
