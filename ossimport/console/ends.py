@@ -1,14 +1,20 @@
 """Look at both ends of a job before it is submitted, and clear away what a job left at OSS."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
+from ossimport import credentials
 from ossimport.config import DestConfig, JobConfig, SystemConfig
 from ossimport.console.losses import tell_losses
 from ossimport.errors import PreflightError, StorageError
 from ossimport.model import Upload
 from ossimport.service.borrow import sandbox_for
 from ossimport.sources import open_listing
+
+# What a verb cannot do for want of credentials, its error says; a log that nobody has set up would
+# print it once more. Masters and workers do set it up.
+logging.getLogger(credentials.__name__).addHandler(logging.NullHandler())
 
 # The transport cannot know who chose its address: here it is the job file.
 _CURES = {

@@ -226,6 +226,19 @@ def test_an_end_that_does_not_answer_as_configured_is_found_before_anything_is_a
     assert installation.pids() == {}
 
 
+def test_credentials_that_cannot_be_had_are_told_once(installation: Installation) -> None:
+    keys = installation.home / "keys.json"
+    keys.write_text("{")
+    installation.fill(1)
+    installation.write_job(
+        destAccessKey="", destSecretKey="", destCredentials=f"file:{keys}", jobName="other_job"
+    )
+    answer = installation.run("submit")
+    assert answer.returncode == 3
+    assert answer.stderr.startswith("Error: The destination")
+    assert answer.stderr.count("what came is not JSON with AccessKeyId") == 1
+
+
 def test_no_secret_is_written_anywhere_in_clear(installation: Installation) -> None:
     installation.fill(1)
     assert installation.run("submit").returncode == 0
