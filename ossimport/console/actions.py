@@ -1,6 +1,7 @@
 """What can be done to a job, without words: create, look at, retry, clean."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ossimport.config import JobConfig, SystemConfig
@@ -38,6 +39,17 @@ def taken_text(name: str) -> str:
         f"A job of the name {name} is there already, please clean it first:"
         f" bash console.sh clean {name}"
     )
+
+
+def unknown_job(system: SystemConfig, name: str, known: Sequence[str]) -> JobNotFound:
+    """What to raise when an operator names a job that the ledger does not know."""
+    if name in journalled(system):
+        return JobNotFound(
+            f"Redis does not know the job {name}; master/jobs does."
+            "\n    cure: bash console.sh start; a master restores what Redis has lost"
+        )
+    there = f"There are: {', '.join(known)}" if known else "There is none at all"
+    return JobNotFound(f"There is no job of the name {name}. {there}.")
 
 
 def create_job(system: SystemConfig, ledger: Ledger, job: JobConfig) -> None:

@@ -86,15 +86,20 @@ def keep(system: SystemConfig, name: str, text: str) -> None:
 
 
 @click.command()
-@click.argument("detail", required=False, type=click.Choice(["detail"]))
+@click.argument("names", nargs=-1, metavar="[JOB]...")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @with_system
-def stat(system: SystemConfig, detail: str | None, as_json: bool) -> None:
-    """Show every job: state, tasks, objects, bytes, speed."""
+def stat(system: SystemConfig, names: tuple[str, ...], as_json: bool) -> None:
+    """Show every job: state, tasks, objects, bytes, speed; then the limits, and the other hosts.
+
+    With names, those jobs and no hosts. (`stat detail`, as the original has it, is the same as
+    `stat`.)
+    """
     with borrow.ledger(system) as ledger:
-        found = actions.snapshots(ledger)
+        there = actions.snapshots(ledger)
         limits = (ledger.limits(), ledger.in_force(), time.time())
-    hosts = states(system)
+    found = _chosen(system, there, () if names == ("detail",) else names)
+    hosts = states(system) if found is there else []
     if as_json:
         more: dict[str, object] = {"limits": report.limits_json(*limits)}
         if hosts:
@@ -109,8 +114,19 @@ def stat(system: SystemConfig, detail: str | None, as_json: bool) -> None:
             click.echo("\n".join(["", *limited]))
         if hosts:
             click.echo(hosts_text(hosts))
-    for hint in _hints(system, found):
+    for hint in _hints(system, there):
         click.echo(f"Warning: {hint}", err=True)
+
+
+def _chosen(system: SystemConfig, there: list[Snapshot], names: tuple[str, ...]) -> list[Snapshot]:
+    """The jobs of these names; without names, all. Raises JobNotFound."""
+    if not names:
+        return there
+    known = [snapshot.job.name for snapshot in there]
+    for name in names:
+        if name not in known:
+            raise actions.unknown_job(system, name, known)
+    return [snapshot for snapshot in there if snapshot.job.name in names]
 
 
 def _hints(system: SystemConfig, found: list[Snapshot]) -> list[str]:

@@ -55,7 +55,9 @@ def test_wrong_usage_prints_the_list_of_verbs(installation: Installation, wrong:
     assert "Traceback" not in answer.stderr
 
 
-@pytest.mark.parametrize("wrong", [["start", "--nonsense"], ["stat", "a", "b"], ["priority", "x"]])
+@pytest.mark.parametrize(
+    "wrong", [["start", "--nonsense"], ["stat", "--nonsense"], ["priority", "x"]]
+)
 def test_wrong_usage_of_a_verb_names_its_help_only(
     installation: Installation, wrong: list[str]
 ) -> None:
@@ -143,6 +145,7 @@ def test_a_job_is_submitted_looked_at_refused_twice_and_cleaned(
 
     shown = installation.run("stat", "detail")
     assert shown.stdout.startswith(EMPTY_BLOCK)
+    assert installation.run("stat").stdout.startswith(EMPTY_BLOCK)
     assert "Import service is not running" in shown.stderr
     assert installation.stat()["state"] == "Running"
 
@@ -176,6 +179,29 @@ def test_a_retry_of_a_paused_job_is_refused_with_the_way_on(
     assert installation.run("retry", *named).returncode == 0
 
 
+def test_stat_shows_the_jobs_that_are_named(installation: Installation) -> None:
+    installation.fill(1)
+    for name in ("job_one", "job_two", "job_three"):
+        installation.write_job(f"{name}.cfg", jobName=name)
+        assert installation.run("submit", str(installation.conf / f"{name}.cfg")).returncode == 0
+    assert installation.run("stat").stdout.count("JobName:") == 3
+
+    shown = installation.run("stat", "job_two")
+    assert shown.stdout.count("JobName:") == 1
+    assert "JobName:job_two\n" in shown.stdout
+    assert "does not know" not in shown.stderr
+    told = json.loads(installation.run("stat", "--json", "job_three", "job_one").stdout)
+    assert [job["jobName"] for job in told["jobs"]] == ["job_one", "job_three"]
+
+    for options in ([], ["--json"]):
+        wrong = installation.run("stat", "job_one", "job_tow", *options)
+        assert wrong.returncode == 1
+        assert wrong.stdout == ""
+        assert wrong.stderr == (
+            "Error: There is no job of the name job_tow. There are: job_one, job_two, job_three.\n"
+        )
+
+
 def test_without_jobs_stat_retry_and_clean_say_so(installation: Installation) -> None:
     shown = installation.run("stat")
     assert shown.stdout == (
@@ -185,7 +211,8 @@ def test_without_jobs_stat_retry_and_clean_say_so(installation: Installation) ->
     assert shown.returncode == 0
     assert json.loads(installation.run("stat", "--json").stdout)["jobs"] == []
     assert installation.run("retry").stdout == "no jobs is running or finished.\n"
-    for verb in (["clean"], ["clean", "other"], ["clean", "../../conf"], ["retry", "other"]):
+    other = ["clean", "other"], ["clean", "../../conf"], ["retry", "other"], ["stat", "other"]
+    for verb in (["clean"], *other):
         answer = installation.run(*verb)
         assert answer.returncode == 1
         assert answer.stderr.startswith("Error: ")
