@@ -52,6 +52,27 @@ def unknown_job(system: SystemConfig, name: str, known: Sequence[str]) -> JobNot
     return JobNotFound(f"There is no job of the name {name}. {there}.")
 
 
+def submitted(system: SystemConfig, ledger: Ledger, name: str) -> JobConfig:
+    """The settings that a job was submitted with. Raises JobNotFound."""
+    known = ledger.jobs()
+    if name not in known:
+        raise unknown_job(system, name, known)
+    return JobConfig.from_json(cluster_key(system.home).unseal(ledger.job(name).settings))
+
+
+def extra_jobs(ledger: Ledger, audited: str) -> list[str]:
+    """The searches for extra objects that belong to the audit of this name."""
+    wanted = (f"{audited}-extra", f"{audited.removesuffix('-audit')}-extra")
+    return [name for name in ledger.jobs() if name in wanted and _type(ledger, name) == "extra"]
+
+
+def _type(ledger: Ledger, name: str) -> str:
+    try:
+        return ledger.job(name).job_type
+    except JobNotFound:
+        return ""  # cleaned in this moment
+
+
 def create_job(system: SystemConfig, ledger: Ledger, job: JobConfig) -> None:
     """Add the job, its settings sealed. Raises JobExists."""
     ledger.create_job(

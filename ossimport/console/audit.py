@@ -25,7 +25,7 @@ from ossimport.console.options import default_file, with_system
 from ossimport.console.outcome import DONE, FAILED_TASKS, INTERRUPTED, STOPPED
 from ossimport.console.services import start_service
 from ossimport.console.watch import Show, follow, screen
-from ossimport.errors import JobExists, JobNotFound, PreflightError
+from ossimport.errors import JobError, JobExists, JobNotFound, PreflightError
 from ossimport.journal import Journal
 from ossimport.journal.findings import Finding, Findings
 from ossimport.ledger.base import Ledger, Snapshot
@@ -58,15 +58,30 @@ def audit(
     as_json: bool,
     no_start: bool,
 ) -> int:
-    """Compare the destination with the source, as a job file's auditMode says.
+    """Compare the destination with the source, as auditMode says. Default: conf/local_job.cfg.
+
+    CFG is a job file, which need not be submitted; or the name of a job that stat shows, with the
+    settings and keys that it was submitted with.
 
     Exit codes: 0 all match, 2 something does not, 4 not all could be compared.
     """
     if no_start and not system.redis_url:
         raise click.UsageError("--no-start needs redisUrl: the Redis of the others")
-    job = load_job_file((cfg or default_file("local_job.cfg")).absolute(), system)
+    job = _job_of(system, cfg)
     run = Audit(system, job, repair=repair, deep=deep, starts=not no_start, is_quiet=as_json)
     return run.run(extra=extra)
+
+
+def _job_of(system: SystemConfig, cfg: Path | None) -> JobConfig:
+    """The job of a file; of what is no file and could be a name, the submitted job of that name."""
+    path = cfg or default_file("local_job.cfg")
+    if cfg is None or cfg.exists() or cfg.suffix or cfg.name != str(cfg):
+        return load_job_file(path.absolute(), system)
+    with borrow.ledger(system) as ledger:
+        job = actions.submitted(system, ledger, str(cfg))
+    if job.job_type == "extra":
+        raise JobError(f"{job.name} is a part of an audit. Cure: name the job, and add --extra")
+    return job
 
 
 def audit_of(job: JobConfig, *, repair: bool, deep: bool) -> JobConfig:
@@ -152,6 +167,10 @@ class Audit:
                     control.stop(self._system)
 
     def _run(self, ledger: Ledger, extra: JobConfig | None) -> AuditReport:
+        if extra is None:
+            for name in actions.extra_jobs(ledger, self._audit.name):
+                actions.clean_job(self._system, ledger, name, archive=False)
+                self._say(f"What an earlier audit looked for with --extra is forgotten: {name}")
         for job in (self._audit, extra):
             if job is not None:
                 self._submit(ledger, job)

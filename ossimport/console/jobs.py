@@ -203,9 +203,15 @@ def retry_text(ledger: Ledger, name: str) -> str:
 @click.option("--no-archive", is_flag=True, help="Remove its records and logs for good.")
 @with_system
 def clean(system: SystemConfig, job: str | None, *, no_archive: bool) -> None:
-    """Forget a job, not the objects at OSS. Its records and logs move to master/history."""
+    """Forget a job, not the objects at OSS. Its records and logs move to master/history.
+
+    With an audit goes its search for extra objects.
+    """
     with borrow.ledger(system) as ledger:
-        clean_with_words(system, ledger, job or only_job(ledger), archive=not no_archive)
+        name = job or only_job(ledger)
+        # Of no use without the audit that it is a part of.
+        for other in (*actions.extra_jobs(ledger, name), name):
+            clean_with_words(system, ledger, other, archive=not no_archive)
 
 
 def only_job(ledger: Ledger) -> str:

@@ -66,6 +66,28 @@ def test_what_was_copied_matches_and_stat_says_so(copied: Migration) -> None:
     assert re.search(rf"^match +{count:,} ", copied.verb("stat"), re.MULTILINE)
 
 
+def test_a_job_is_audited_by_its_name_and_the_search_for_extra_objects_goes_with_its_audit(
+    copied: Migration,
+) -> None:
+    def names() -> set[str]:
+        return {job["jobName"] for job in json.loads(copied.verb("stat", "--json"))["jobs"]}
+
+    both = {"local_test-audit", "local_test-extra"}
+    done = json.loads(copied.verb("audit", "local_test", "--extra", "--json"))
+    assert (done["jobName"], done["result"]) == ("local_test-audit", "match")
+    assert names() >= both
+    assert "--extra is forgotten: local_test-extra" in copied.verb("audit", "local_test")
+    assert names() & both == {"local_test-audit"}
+    copied.verb("audit", "local_test", "--extra")
+    refused = copied.verb("audit", "local_test-extra", code=1)
+    assert "local_test-extra is a part of an audit" in refused
+    cleaned = copied.verb("clean", "local_test-audit")
+    assert all(f"Clean job:{name} completed." in cleaned for name in both)
+    assert not names() & both
+    wrong = copied.verb("audit", "local_tset", code=1)
+    assert "There is no job of the name local_tset. There are: local_test" in wrong
+
+
 def test_each_kind_of_mismatch_is_found_named_and_repaired(copied: Migration) -> None:
     bucket = copied.bucket()
     sent = copied.sent()
