@@ -27,7 +27,7 @@ from ossimport.journal import Journal, LimitsFile, rebuild
 from ossimport.ledger.base import Job, Ledger
 from ossimport.ledger.redis import RedisLedger, open_ledger
 from ossimport.model import JobState
-from ossimport.pruning import IN_FLIGHT, Fate, prune
+from ossimport.pruning import IN_FLIGHT, Fate, Gone, prune
 from ossimport.queue import Sender
 from ossimport.scan_steps import JobPlan
 from ossimport.seal import cluster_key
@@ -261,7 +261,7 @@ def run_master(
             ).select,
             interval_s=config.incremental_interval_s,
             max_delete=config.incremental_max_delete,
-            prune=lambda gone: asyncio.run(_prune(config, scratch, gone)),
+            prune=lambda gone, begin: asyncio.run(_prune(config, scratch, gone, begin)),
         )
 
     ledger = open_ledger(redis_url)
@@ -293,7 +293,12 @@ def _tell_of(ledger: RedisLedger) -> None:
         log.error("%s", exc)
 
 
-async def _prune(config: JobConfig, scratch: Path, gone: Sequence[tuple[str, int]]) -> list[Fate]:
+async def _prune(
+    config: JobConfig,
+    scratch: Path,
+    gone: Sequence[Gone],
+    begin: Callable[[Sequence[str]], None],
+) -> list[Fate]:
     """On an event loop of its own: both ends are opened for it, and closed."""
     from ossimport.dest.opening import opened  # noqa: PLC0415 -- oss2 is slow to import
 
@@ -303,7 +308,7 @@ async def _prune(config: JobConfig, scratch: Path, gone: Sequence[tuple[str, int
     )
     try:
         async with opened(config.dest, connections=IN_FLIGHT) as dest:
-            return await prune(source, dest, config.dest.prefix, gone)
+            return await prune(source, dest, config.dest.prefix, gone, begin)
     finally:
         await source.close()
         await transport.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
@@ -38,13 +38,27 @@ class Fate(NamedTuple):
     message: str = ""
 
 
+class Gone(NamedTuple):
+    """One that the source does not list any more."""
+
+    key: str
+    size: int  # as the job brought it
+    is_begun: bool = False  # an attempt before was about to delete it
+
+
 async def prune(
-    source: Source, dest: Destination, prefix: str, gone: Sequence[tuple[str, int]]
+    source: Source,
+    dest: Destination,
+    prefix: str,
+    gone: Sequence[Gone],
+    begin: Callable[[Sequence[str]], None],
 ) -> list[Fate]:
-    """Deal with objects (key, size as the job brought it); their fates in the same order.
+    """Deal with these objects; their fates in the same order.
 
     One is deleted only if the source says, asked for it by name, that it has none, and OSS that it
-    holds one of that size. Doing it again changes nothing. Raises Fatal when an end refuses all.
+    holds one of that size. `begin` is told of those that OSS holds, before the first is deleted:
+    whoever does it again after a crash knows then that what is absent was deleted by us. Doing it
+    again changes nothing else. Raises Fatal when an end refuses all.
     """
     ends = Ends(
         source,
@@ -55,31 +69,50 @@ async def prune(
         Budget(1),
     )
     fates: dict[str, Fate] = {}
-    todo = iter(gone)
+    held: set[str] = set()
 
-    async def take() -> None:
-        for key, size in todo:
+    async def look(one: Gone) -> None:
+        if await _is_held(ends, prefix, one):
+            held.add(one.key)
+
+    async def deal_with(one: Gone) -> None:
+        if one.key not in fates:
+            fates[one.key] = await _deal_with(ends, prefix, one)
+
+    async def take(todo: Iterator[Gone], act: Callable[[Gone], Awaitable[None]]) -> None:
+        for one in todo:
             try:
-                fates[key] = Fate(key, await _deal_with(ends, prefix, key, size))
+                await act(one)
             except (Permanent, Transient) as exc:
-                fates[key] = Fate(key, Pruned.REFUSED, f"{exc.code}: {exc}")
+                fates[one.key] = Fate(one.key, Pruned.REFUSED, f"{exc.code}: {exc}")
 
-    await together(take() for _ in range(min(IN_FLIGHT, len(gone))))
-    return [fates[key] for key, _ in gone]
+    for act in (look, deal_with):
+        todo = iter(gone)
+        await together(take(todo, act) for _ in range(min(IN_FLIGHT, len(gone))))
+        if act is look and held:
+            begin([one.key for one in gone if one.key in held])
+    return [fates[one.key] for one in gone]
 
 
-async def _deal_with(ends: Ends, prefix: str, key: str, size: int) -> Pruned:
+async def _is_held(ends: Ends, prefix: str, one: Gone) -> bool:
+    found = await ends.ask_dest(partial(ends.dest.stat, naming.dest_key(prefix, one.key)))
+    return found is not None and found.size == one.size
+
+
+async def _deal_with(ends: Ends, prefix: str, one: Gone) -> Fate:
     try:
-        await ends.ask_source(partial(ends.source.stat, key))
-        return Pruned.STILL_THERE
+        await ends.ask_source(partial(ends.source.stat, one.key))
+        return Fate(one.key, Pruned.STILL_THERE)
     except Permanent as exc:
         if exc.code != "NotFound":
             raise
-    dest_key = naming.dest_key(prefix, key)
+    dest_key = naming.dest_key(prefix, one.key)
     found = await ends.ask_dest(partial(ends.dest.stat, dest_key))
+    if found is None and one.is_begun:
+        return Fate(one.key, Pruned.DELETED, "before the master was started again")
     if found is None:
-        return Pruned.ABSENT
-    if found.size != size:
-        return Pruned.NOT_OURS
+        return Fate(one.key, Pruned.ABSENT)
+    if found.size != one.size:
+        return Fate(one.key, Pruned.NOT_OURS)
     await ends.ask_dest(partial(ends.dest.delete, dest_key))
-    return Pruned.DELETED
+    return Fate(one.key, Pruned.DELETED)

@@ -18,8 +18,8 @@ from ossimport.journal import Journal
 from ossimport.ledger.base import Job, Ledger, Snapshot
 from ossimport.model import JobState
 from ossimport.naming import display
-from ossimport.pruning import Fate, Pruned
-from ossimport.scan_steps import JobPlan, Prune
+from ossimport.pruning import Fate, Gone, Pruned
+from ossimport.scan_steps import JobPlan
 
 log = logging.getLogger(__name__)
 
@@ -109,17 +109,24 @@ class Rounds:
                 f" incrementalMaxDelete={plan.max_delete}. Cure: see that the source"
                 " is all there; if it is, raise the key in the job file, import it again and resume"
             )
-        return _Deleting(gone, plan.prune) if gone else _Deleting()
+        if not gone:
+            return _Deleting()
+        record = self._journal.deletions(job.round)
+        begun = record.begun()  # before this master was started
+        objects = [Gone(key, size, key in begun) for key, size in gone]
+        return _Deleting(objects, lambda some: plan.prune(some, record.begin))
 
     def _settle(self, job: Job, fates: Sequence[Fate]) -> None:
         """Write down what was deleted, and forget what need not be looked for again."""
         if not fates:
             return
         lines = (f"{display(fate.key)}\t{fate.pruned}\t{display(fate.message)}\n" for fate in fates)
-        self._journal.write_deleted(job.round, "".join(lines).encode())
+        record = self._journal.deletions(job.round)
+        record.end("".join(lines).encode())
         if self._journal.catalog is not None:
             again = (Pruned.REFUSED, Pruned.STILL_THERE)
             self._journal.catalog.forget(f.key for f in fates if f.pruned not in again)
+        record.forget_begun()
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
@@ -129,7 +136,10 @@ class _Deleting:
     """One round's deletions, in a thread of their own: the master has other jobs."""
 
     def __init__(
-        self, gone: Sequence[tuple[str, int]] = (), prune: Prune | None = None, trouble: str = ""
+        self,
+        gone: Sequence[Gone] = (),
+        prune: Callable[[Sequence[Gone]], list[Fate]] | None = None,
+        trouble: str = "",
     ) -> None:
         self.fates: list[Fate] = []
         self.trouble = trouble
@@ -146,7 +156,7 @@ class _Deleting:
     def stop(self) -> None:
         self._stopped = True
 
-    def _run(self, gone: Sequence[tuple[str, int]], prune: Prune) -> None:
+    def _run(self, gone: Sequence[Gone], prune: Callable[[Sequence[Gone]], list[Fate]]) -> None:
         self.trouble = "the deletions did not come to their end, see logs/master.log"
         try:
             for begin in range(0, len(gone), STRETCH):

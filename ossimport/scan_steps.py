@@ -10,7 +10,7 @@ from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger, PlannedTask, PlanStep, ScanFailure, Snapshot
 from ossimport.model import JobState, Lane, ObjectInfo, Scanned, Tally, Task, TaskState
 from ossimport.planner import TaskLimits
-from ossimport.pruning import Fate
+from ossimport.pruning import Fate, Gone
 from ossimport.scanning import Ended, Found, Move, ScanThreads, Select, Split, take_all
 from ossimport.sources.base import Source
 
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 PENDING_CAP = 1000  # planned tasks that wait in Redis; the scan pauses above it
 MOVES_PER_STEP = 16
 
-Prune = Callable[[Sequence[tuple[str, int]]], list[Fate]]
+Prune = Callable[[Sequence[Gone], Callable[[Sequence[str]], None]], list[Fate]]
 
 
-def delete_nothing(gone: Sequence[tuple[str, int]]) -> list[Fate]:
+def delete_nothing(gone: Sequence[Gone], begin: Callable[[Sequence[str]], None]) -> list[Fate]:
     """What a job does about objects that are gone from its source, unless it says otherwise."""
     return []
 

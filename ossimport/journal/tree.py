@@ -14,7 +14,7 @@
           TASK  audit.log  error.list  STATUS  DONE
         catalog.db                            which versions are at OSS (incremental jobs)
         rounds/<number>/                      all of the above of a round that is over
-          report.json  deleted.list
+          report.json  deleted.list  deleting.list (only while the round deletes)
       history/<job>/<created>/                all of the above of a job that was cleaned
 
 Files that are not named here are left alone.
@@ -28,6 +28,7 @@ from ossimport.auditlog import Slow
 from ossimport.errors import JobExists, ServiceError
 from ossimport.journal import digest, files, places, task_files, texts
 from ossimport.journal.catalog import Catalog
+from ossimport.journal.deletions import Deletions
 from ossimport.journal.job_file import JobFile
 from ossimport.journal.places import Place, worker_host
 from ossimport.journal.reading import ROUNDS_FOLDER, TreeReader
@@ -156,10 +157,9 @@ class Journal(TreeReader):
         files.sync_dir(self._round_dir(job.round))
         self._job.keep(job)
 
-    def write_deleted(self, number: int, text: bytes) -> None:
-        """Keep the list of what round `number` deleted at OSS. Idempotent."""
-        files.make_dir(self._round_dir(number))
-        files.write(self._round_dir(number) / "deleted.list", text)
+    def deletions(self, number: int) -> Deletions:
+        """The record of what round `number` deletes at OSS."""
+        return Deletions(self._round_dir(number))
 
     def begin_round(self, job: Job) -> None:
         """Put away the tree of the round before, and begin that of `job`. Idempotent.

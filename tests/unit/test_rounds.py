@@ -3,8 +3,9 @@
 import asyncio
 import copy
 import json
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,9 +30,10 @@ from ossimport.journal import Journal
 from ossimport.ledger.base import Snapshot
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.model import JobState, ObjectInfo, Scanned, Verdict
-from ossimport.pruning import Fate, prune
+from ossimport.pruning import Fate, Gone, prune
 from ossimport.report import stat_text
 from ossimport.scanning import take_all
+from ossimport.service.processes import wait_until
 from tests.unit.cluster import JOB, Cluster
 
 INTERVAL_S = 1000
@@ -46,6 +48,14 @@ class Rounds(Cluster):
         self._plan = self._plan._replace(interval_s=INTERVAL_S)
         self.now = JOB.created_ms / 1000
         self.ledger.create_job(replace(JOB, incremental=True))
+
+    def work(self, times: int = 1) -> Snapshot:
+        """Until the round is over: what it deletes, it deletes in a thread of its own."""
+        for _ in range(100):
+            snapshot = super().work(times)
+            if snapshot.job.next_round_ms or snapshot.job.state is not JobState.RUNNING:
+                break
+        return snapshot
 
     def next_round(self) -> Snapshot:
         """Wait until the next one is due and let it come to its end."""
@@ -265,8 +275,8 @@ def test_the_uploads_of_earlier_rounds_are_known_without_the_ledger(rounds: Roun
 def deleting(rounds: Rounds, most: int) -> None:
     """Let the job's rounds delete so many objects."""
 
-    def carry_out(gone: Sequence[tuple[str, int]]) -> list[Fate]:
-        return asyncio.run(prune(rounds.source, rounds.dest, "to/", gone))
+    def carry_out(gone: Sequence[Gone], begin: Callable[[Sequence[str]], None]) -> list[Fate]:
+        return asyncio.run(prune(rounds.source, rounds.dest, "to/", gone, begin))
 
     rounds._plan = rounds._plan._replace(max_delete=most, prune=carry_out)
 
@@ -305,6 +315,49 @@ def test_what_is_gone_is_deleted_once_it_is_asked_for(rounds: Rounds) -> None:
     assert deleted(rounds, 3) == {}
 
 
+def test_a_master_that_dies_while_it_deletes_has_the_next_one_say_what_was_deleted(
+    rounds: Rounds,
+) -> None:
+    for key in ("stays", "cut off", "refused \\", "absent", "back again"):
+        rounds.source.put(key, b"1")
+    rounds.work()
+    deleting(rounds, 9)
+    for key in ("cut off", "refused \\", "absent", "back again"):
+        rounds.source.remove(key)
+    del rounds.dest.objects["to/absent"]
+    delete = rounds.dest.delete
+    is_over = threading.Event()
+
+    async def die(key: str) -> None:
+        """Nothing is heard of the master any more, whether OSS has got the request or not."""
+        if key == "to/cut off":
+            await delete(key)
+        while not is_over.is_set():
+            await asyncio.sleep(0.001)
+        raise Permanent("no", code="AccessDenied")
+
+    rounds.dest.delete = die  # type: ignore[method-assign]
+    rounds.now = rounds.ledger.job(JOB.name).next_round_ms / 1000
+    assert not Cluster.work(rounds).job.next_round_ms
+    assert wait_until(lambda: "to/cut off" not in rounds.dest.objects, 10)
+    rounds.dest.delete = delete  # type: ignore[method-assign]
+    rounds.master = rounds.new_master()
+    rounds.source.put("back again", b"1")
+    assert rounds.work().job.next_round_ms
+    is_over.set()
+    assert deleted(rounds, 2) == {
+        "absent": "Absent",
+        "back again": "StillThere",
+        "cut off": "Deleted",
+        r"refused \\": "Deleted",
+    }
+    assert set(rounds.stored()) == {"stays", "back again"}
+    assert sorted(path.name for path in (rounds.journal.root / "rounds" / "2").iterdir()) == [
+        "deleted.list",
+        "report.json",
+    ]
+
+
 def test_more_than_the_limit_is_not_deleted_at_all(rounds: Rounds) -> None:
     for number in range(4):
         rounds.source.put(f"k{number}", b"1")
@@ -341,12 +394,12 @@ def test_a_job_that_is_paused_deletes_no_more(
     deleting(rounds, 9)
     carry_out = rounds._plan.prune
 
-    def pause_first(gone: Sequence[tuple[str, int]]) -> list[Fate]:
+    def pause_first(gone: Sequence[Gone], begin: Callable[[Sequence[str]], None]) -> list[Fate]:
         rounds.ledger.pause(JOB.name)
         seen = rounds.now + 3  # seconds, of which a step of the master takes more than one
         while rounds.now < seen:
             time.sleep(0.001)
-        return carry_out(gone)
+        return carry_out(gone, begin)
 
     rounds._plan = rounds._plan._replace(prune=pause_first)
     for number in range(5):
