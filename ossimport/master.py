@@ -26,8 +26,8 @@ from ossimport.filters import Filters
 from ossimport.journal import Journal, LimitsFile, rebuild
 from ossimport.ledger.base import Job, Ledger
 from ossimport.ledger.redis import RedisLedger, open_ledger
-from ossimport.model import JobState
-from ossimport.pruning import IN_FLIGHT, Fate, Gone, prune
+from ossimport.model import JobState, Upload
+from ossimport.pruning import IN_FLIGHT, Fate, Gone, abort, prune
 from ossimport.queue import Sender
 from ossimport.scan_steps import JobPlan
 from ossimport.seal import cluster_key
@@ -262,6 +262,7 @@ def run_master(
             interval_s=config.incremental_interval_s,
             max_delete=config.incremental_max_delete,
             prune=lambda gone, begin: asyncio.run(_prune(config, scratch, gone, begin)),
+            abort=lambda uploads: asyncio.run(_abort(config, uploads)),
         )
 
     ledger = open_ledger(redis_url)
@@ -312,3 +313,15 @@ async def _prune(
     finally:
         await source.close()
         await transport.close()
+
+
+async def _abort(config: JobConfig, uploads: Sequence[Upload]) -> list[Upload]:
+    """Abort uploads; return those that were. The others may be aborted later."""
+    from ossimport.dest.opening import opened  # noqa: PLC0415 -- oss2 is slow to import
+
+    async with opened(config.dest) as dest:
+        left = await abort(dest, uploads)
+    for upload, why in left:
+        log.warning("%s: upload %s stays behind: %s", upload.key, upload.upload_id, why)
+    kept = {upload.upload_id for upload, _ in left}
+    return [upload for upload in uploads if upload.upload_id not in kept]

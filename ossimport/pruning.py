@@ -1,4 +1,4 @@
-"""Delete at OSS what a job brought there and what is gone from its source."""
+"""Delete at OSS what a job brought there and nobody needs: gone objects, unfinished uploads."""
 
 import asyncio
 import random
@@ -11,8 +11,9 @@ from ossimport import naming
 from ossimport.budget import Budget
 from ossimport.copying import Ends
 from ossimport.dest.base import Destination
-from ossimport.errors import Permanent, Transient
+from ossimport.errors import Permanent, StorageError, Transient
 from ossimport.listed import together
+from ossimport.model import Upload
 from ossimport.patience import OUTAGE_S, End, Patience
 from ossimport.sources.base import Source
 
@@ -92,6 +93,17 @@ async def prune(
         if act is look and held:
             begin([one.key for one in gone if one.key in held])
     return [fates[one.key] for one in gone]
+
+
+async def abort(dest: Destination, uploads: Sequence[Upload]) -> list[tuple[Upload, StorageError]]:
+    """Drop multipart uploads and their parts; return those that cannot be dropped, and why."""
+    left: list[tuple[Upload, StorageError]] = []
+    for upload in uploads:
+        try:
+            await dest.abort_upload(upload.key, upload.upload_id)
+        except StorageError as exc:
+            left.append((upload, exc))
+    return left
 
 
 async def _is_held(ends: Ends, prefix: str, one: Gone) -> bool:

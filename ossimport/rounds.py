@@ -2,7 +2,8 @@
 
 A round begins `incrementalModeInterval` seconds after the one before began; one that takes longer
 is followed at once. A round that a stopped service missed is begun when it starts again, once.
-Before it ends, a round deletes at OSS what is gone from the source, if the job wants that.
+Before it ends, a round aborts the uploads that its failed objects have left, for the next one
+begins new ones; and deletes at OSS what is gone from the source, if the job wants that.
 """
 
 import json
@@ -16,10 +17,10 @@ from ossimport import report
 from ossimport.errors import ServiceError, StorageError
 from ossimport.journal import Journal
 from ossimport.ledger.base import Job, Ledger, Snapshot
-from ossimport.model import JobState
+from ossimport.model import JobState, Upload
 from ossimport.naming import display
 from ossimport.pruning import Fate, Gone, Pruned
-from ossimport.scan_steps import JobPlan
+from ossimport.scan_steps import Abort, JobPlan
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Rounds:
         self._journal = journal
         self._open_job = open_job
         self._clock = clock
-        self._deleting: _Deleting | None = None
+        self._tidying: _Tidying | None = None
 
     def catch_up(self, job: Job) -> bool:
         """Bring a ledger that lost the beginning of the last round to it; False if it has not."""
@@ -56,11 +57,13 @@ class Rounds:
     def end(self, snapshot: Snapshot) -> None:
         """End a round in which nothing is left to copy; call it again until it has ended."""
         job = snapshot.job
-        if self._deleting is None:
-            self._deleting = self._begin_deleting(snapshot)
-        if not self._deleting.is_done:
+        if self._tidying is None:
+            self._tidying = self._begin_tidying(snapshot)
+        if not self._tidying.is_done:
             return
-        fates, trouble = self._deleting.fates, self._deleting.trouble
+        fates, trouble = self._tidying.fates, self._tidying.trouble
+        for upload in self._tidying.aborted:
+            self._ledger.forget_upload(job.name, upload)
         self._settle(job, fates)
         interval_ms = self._open_job(job).interval_s * 1000
         over = replace(job, next_round_ms=max(self._now_ms(), job.created_ms + interval_ms))
@@ -72,12 +75,12 @@ class Rounds:
             reason = f"round {job.round}: {'; '.join(reasons)}"
             self._ledger.set_state(job.name, JobState.RUNNING, reason, only_if=JobState.RUNNING)
         self._ledger.end_round(job.name, over.next_round_ms)
-        self._deleting = None
+        self._tidying = None
 
     def stop(self) -> None:
         """Delete no more in this round, but for the stretch under way."""
-        if self._deleting is not None:
-            self._deleting.stop()
+        if self._tidying is not None:
+            self._tidying.stop()
 
     def begin_if_due(self, job: Job) -> bool:
         """Begin the next round of a job whose last one is over, if it is time to."""
@@ -89,32 +92,41 @@ class Rounds:
         self._ledger.begin_round(fresh)
         return True
 
-    # -- what is gone ----------------------------------------------------------------------------
+    # -- what is of no use any more --------------------------------------------------------------
 
-    def _begin_deleting(self, snapshot: Snapshot) -> "_Deleting":
-        """Begin to delete what is gone; it is done at once if there is nothing to do."""
-        job, catalog = snapshot.job, self._journal.catalog
+    def _begin_tidying(self, snapshot: Snapshot) -> "_Tidying":
+        """Begin to tidy up; it is done at once if there is nothing to do."""
+        job = snapshot.job
         plan = self._open_job(job)
-        if catalog is None or not plan.max_delete or job.round == 1:
-            return _Deleting()
+        gone, trouble = self._gone(snapshot, plan.max_delete)
+        record = self._journal.deletions(job.round)
+        begun = record.begun() if gone else frozenset()  # before this master was started
+        return _Tidying(
+            self._ledger.uploads(job.name),
+            plan.abort,
+            [Gone(key, size, key in begun) for key, size in gone],
+            lambda some: plan.prune(some, record.begin),
+            trouble,
+        )
+
+    def _gone(self, snapshot: Snapshot, most: int) -> tuple[list[tuple[str, int]], str]:
+        """What is to be deleted; and why nothing is, although something is gone."""
+        job, catalog = snapshot.job, self._journal.catalog
+        if catalog is None or not most or job.round == 1:
+            return [], ""
         if self._journal.scan_failures():
-            return _Deleting(trouble="nothing was deleted, because the listing is not complete")
-        gone = catalog.gone(job.round, plan.max_delete + 1)
+            return [], "nothing was deleted, because the listing is not complete"
+        gone = catalog.gone(job.round, most + 1)
         if gone and not snapshot.counts.listed.objects:
             # A source that is not mounted has none of its objects by name either.
-            return _Deleting(trouble="nothing was deleted, because the listing is empty")
-        if len(gone) > plan.max_delete:
-            return _Deleting(
-                trouble="nothing was deleted, because more objects are gone from the source than"
-                f" incrementalMaxDelete={plan.max_delete}. Cure: see that the source"
+            return [], "nothing was deleted, because the listing is empty"
+        if len(gone) > most:
+            return [], (
+                "nothing was deleted, because more objects are gone from the source than"
+                f" incrementalMaxDelete={most}. Cure: see that the source"
                 " is all there; if it is, raise the key in the job file, import it again and resume"
             )
-        if not gone:
-            return _Deleting()
-        record = self._journal.deletions(job.round)
-        begun = record.begun()  # before this master was started
-        objects = [Gone(key, size, key in begun) for key, size in gone]
-        return _Deleting(objects, lambda some: plan.prune(some, record.begin))
+        return gone, ""
 
     def _settle(self, job: Job, fates: Sequence[Fate]) -> None:
         """Write down what was deleted, and forget what need not be looked for again."""
@@ -132,21 +144,27 @@ class Rounds:
         return int(self._clock() * 1000)
 
 
-class _Deleting:
-    """One round's deletions, in a thread of their own: the master has other jobs."""
+class _Tidying:
+    """What one round does at OSS in its end, in a thread of its own: the master has other jobs."""
 
     def __init__(
         self,
-        gone: Sequence[Gone] = (),
-        prune: Callable[[Sequence[Gone]], list[Fate]] | None = None,
-        trouble: str = "",
+        uploads: Sequence[Upload],
+        abort: Abort,
+        gone: Sequence[Gone],
+        prune: Callable[[Sequence[Gone]], list[Fate]],
+        trouble: str,
     ) -> None:
+        """`trouble` is known before; what comes up with deletions is said in its place."""
+        self.aborted: list[Upload] = []
         self.fates: list[Fate] = []
         self.trouble = trouble
+        self._uploads, self._abort = uploads, abort
+        self._gone, self._prune = gone, prune
         self._stopped = False
         self._thread: threading.Thread | None = None
-        if prune is not None:
-            self._thread = threading.Thread(target=self._run, args=(gone, prune), daemon=True)
+        if uploads or gone:
+            self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
 
     @property
@@ -156,14 +174,28 @@ class _Deleting:
     def stop(self) -> None:
         self._stopped = True
 
-    def _run(self, gone: Sequence[Gone], prune: Callable[[Sequence[Gone]], list[Fate]]) -> None:
+    def _run(self) -> None:
+        if self._uploads:
+            self._abort_uploads()
+        if self._gone:
+            self._delete()
+
+    def _abort_uploads(self) -> None:
+        """What cannot be aborted now is tried again in the end of the next round."""
+        try:
+            self.aborted = self._abort(self._uploads)
+        except (StorageError, ServiceError) as exc:
+            log.warning("%d unfinished uploads stay behind: %s", len(self._uploads), exc)
+
+    def _delete(self) -> None:
+        gone = self._gone
         self.trouble = "the deletions did not come to their end, see logs/master.log"
         try:
             for begin in range(0, len(gone), STRETCH):
                 if self._stopped:
                     self.trouble = "the job was stopped while objects were deleted"
                     return
-                self.fates += prune(gone[begin : begin + STRETCH])
+                self.fates += self._prune(gone[begin : begin + STRETCH])
             self.trouble = ""
         except (StorageError, ServiceError) as exc:
             log.error("deletions were given up: %s", exc)

@@ -8,7 +8,7 @@ from ossimport import manifest, planner
 from ossimport.errors import LedgerBehind, StorageError, Waiting
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Job, Ledger, PlannedTask, PlanStep, ScanFailure, Snapshot
-from ossimport.model import JobState, Lane, ObjectInfo, Scanned, Tally, Task, TaskState
+from ossimport.model import JobState, Lane, ObjectInfo, Scanned, Tally, Task, TaskState, Upload
 from ossimport.planner import TaskLimits
 from ossimport.pruning import Fate, Gone
 from ossimport.scanning import Ended, Found, Move, ScanThreads, Select, Split, take_all
@@ -22,8 +22,16 @@ MOVES_PER_STEP = 16
 Prune = Callable[[Sequence[Gone], Callable[[Sequence[str]], None]], list[Fate]]
 
 
+Abort = Callable[[Sequence[Upload]], list[Upload]]
+
+
 def delete_nothing(gone: Sequence[Gone], begin: Callable[[Sequence[str]], None]) -> list[Fate]:
     """What a job does about objects that are gone from its source, unless it says otherwise."""
+    return []
+
+
+def abort_nothing(uploads: Sequence[Upload]) -> list[Upload]:
+    """What a job does about uploads that its failed objects have left; it returns the aborted."""
     return []
 
 
@@ -39,6 +47,7 @@ class JobPlan(NamedTuple):
     interval_s: int = 0  # between the beginnings of two rounds
     max_delete: int = 0  # the most objects that a round may delete at OSS
     prune: Prune = delete_nothing
+    abort: Abort = abort_nothing
 
 
 class ScanSteps:

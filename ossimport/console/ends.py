@@ -9,6 +9,7 @@ from ossimport.config import DestConfig, JobConfig, SystemConfig
 from ossimport.console.losses import tell_losses
 from ossimport.errors import PreflightError, StorageError
 from ossimport.model import Upload
+from ossimport.pruning import abort
 from ossimport.service.borrow import sandbox_for
 from ossimport.sources import open_listing
 
@@ -82,14 +83,9 @@ async def _check_dest(job: JobConfig) -> None:
 async def _abort(config: DestConfig, uploads: Sequence[Upload]) -> list[tuple[Upload, str]]:
     from ossimport.dest.opening import opened  # noqa: PLC0415 -- oss2 is slow to import
 
-    left = []
     async with opened(config) as dest:
-        for upload in uploads:
-            try:
-                await dest.abort_upload(upload.key, upload.upload_id)
-            except StorageError as error:
-                left.append((upload, _told(error, "destDomain")))
-    return left
+        left = await abort(dest, uploads)
+    return [(upload, _told(error, "destDomain")) for upload, error in left]
 
 
 def _told(error: StorageError, domain: str) -> str:

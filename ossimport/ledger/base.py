@@ -235,6 +235,9 @@ class MasterLedger(Protocol):
     def end_round(self, name: str, next_round_ms: int) -> None:
         """Say that the round is over, and when (epoch milliseconds) the next one begins."""
 
+    def forget_upload(self, name: str, upload: Upload) -> None:
+        """Forget one of `uploads`, which has been aborted; its task has ended. Idempotent."""
+
     def begin_round(self, job: Job) -> None:
         """Begin a round, as a new job with what was set for the old one while it ran.
 

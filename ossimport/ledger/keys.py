@@ -21,7 +21,7 @@ work on a job only those that create and forget one or set its limit touch any o
 | `oi:{job}:hold` | string | the master that holds the job | hold_job | drop_job, or it expires |
 | `oi:{job}:limits` | string | the job's limit | set_limit, restore_limits | forget_job |
 | `oi:{job}:task:ID` | hash | one task that has not ended | plan, cut, worker | finish |
-| `oi:{job}:uploads:ID` | hash | object index -> packed Upload | save_upload | upload forgotten |
+| `oi:{job}:uploads:ID` | hash | object index -> packed Upload | save_upload | forget_upload |
 | `oi:limits` | hash | scope -> limit, and their version | set_limit, restore_limits | never |
 | `oi:rates` | zset | rate, by the end of its last lease | lease_shares | two minutes unused |
 | `oi:rate:NAME` | hash | who has which share of one rate | lease_shares | two minutes unused |

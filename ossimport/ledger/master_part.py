@@ -7,7 +7,7 @@ from ossimport.ledger.arithmetic import count_marked, earlier_claims, millisecon
 from ossimport.ledger.base import Event, Job, PlannedTask, PlanStep, RunningTask, ScanState
 from ossimport.ledger.keys import WORKERS, JobKeys
 from ossimport.ledger.scripted import Argument, Scripted
-from ossimport.model import JobState, Lane, Outcome, Proof, TaskState
+from ossimport.model import JobState, Lane, Outcome, Proof, TaskState, Upload
 
 
 class MasterPart(Scripted):
@@ -155,6 +155,11 @@ class MasterPart(Scripted):
 
     def end_round(self, name: str, next_round_ms: int) -> None:
         self._run("end_round", name, [JobKeys(name).job], [next_round_ms])
+
+    def forget_upload(self, name: str, upload: Upload) -> None:
+        at = JobKeys(name)
+        args: list[Argument] = [at.uploads_prefix, packing.pack_upload(upload)]
+        self._run("forget_upload", name, [at.job, at.uploading], args)
 
     def begin_round(self, job: Job) -> None:
         at = JobKeys(job.name)

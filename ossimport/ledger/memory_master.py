@@ -7,7 +7,7 @@ from ossimport.ledger.arithmetic import earlier_claims, milliseconds
 from ossimport.ledger.base import Event, Job, PlannedTask, PlanStep, RunningTask, ScanState
 from ossimport.ledger.memory_shelf import Shelf
 from ossimport.ledger.records import behind
-from ossimport.model import JobState, Outcome, Proof, TaskState
+from ossimport.model import JobState, Outcome, Proof, TaskState, Upload
 
 
 class MemoryMasterPart(Shelf):
@@ -201,6 +201,14 @@ class MemoryMasterPart(Shelf):
         with self._record(name) as record:
             record.job = replace(record.job, next_round_ms=next_round_ms)
             record.ended_ms = record.ended_ms or self._now_ms()
+
+    def forget_upload(self, name: str, upload: Upload) -> None:
+        with self._record(name) as record:
+            for task_id, of_task in list(record.uploads.items()):
+                left = {index: each for index, each in of_task.items() if each != upload}
+                record.uploads[task_id] = left
+                if not left:
+                    del record.uploads[task_id]
 
     def begin_round(self, job: Job) -> None:
         with self._record(job.name) as record:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ossimport.errors import LedgerBehind, StaleClaim
+from ossimport.errors import JobNotFound, LedgerBehind, StaleClaim
 from ossimport.ledger.base import (
     EventKind,
     Ledger,
@@ -349,6 +349,25 @@ class MasterContract:
         assert objects(snapshot) == {"listed": 7, "skipped": 4, "left": 3}
         assert snapshot.counts.skipped == snapshot.unchanged == Tally(4, 40)
         assert snapshot.counts.listed.bytes == 3 * SIZE + 40
+
+    def test_an_upload_that_was_aborted_is_forgotten(self, ledger: Ledger) -> None:
+        ledger.plan(JOB.name, step(1, planned(1), planned(2)))
+        other = UPLOAD._replace(upload_id="U2")
+        for task_id, uploads in {"T1": [UPLOAD, other], "T2": [UPLOAD._replace(key="b")]}.items():
+            claim = take(ledger, task_id)
+            for index, upload in enumerate(uploads):
+                ledger.save_upload(claim, index, upload)
+            ledger.record(claim, flush(1, [LEFT] * 3, [FAILED] * 3))
+            ledger.finish(claim, TaskState.FAILED)
+        for told in ledger.uploads(JOB.name):
+            if told != other:
+                for _ in range(2):
+                    ledger.forget_upload(JOB.name, told)
+        assert ledger.uploads(JOB.name) == [other]
+        ledger.forget_upload(JOB.name, other)
+        assert ledger.uploads(JOB.name) == []
+        with pytest.raises(JobNotFound):
+            ledger.forget_upload("no_such_job", other)
 
     def test_a_round_begins_with_nothing_but_what_was_set_for_the_job(self, ledger: Ledger) -> None:
         failure = ScanFailure("k", "AccessDenied", "no", Lane("a", "b"))

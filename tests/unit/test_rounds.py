@@ -29,8 +29,8 @@ from ossimport.filters import Filters
 from ossimport.journal import Journal
 from ossimport.ledger.base import Snapshot
 from ossimport.ledger.memory import MemoryLedger
-from ossimport.model import JobState, ObjectInfo, Scanned, Verdict
-from ossimport.pruning import Fate, Gone, prune
+from ossimport.model import JobState, ObjectInfo, Scanned, Upload, Verdict
+from ossimport.pruning import Fate, Gone, abort, prune
 from ossimport.report import stat_text
 from ossimport.scanning import take_all
 from ossimport.service.processes import wait_until
@@ -270,6 +270,36 @@ def test_the_uploads_of_earlier_rounds_are_known_without_the_ledger(rounds: Roun
     rounds.next_round()
     assert begun
     assert {upload.upload_id for upload in rounds.journal.uploads()} == begun
+
+
+def test_a_round_aborts_the_uploads_that_its_failed_objects_leave(rounds: Rounds) -> None:
+    rounds.source.put("large", b"x" * (3 << 20))
+    rounds.source.put("small", b"1")
+
+    def break_off(info: ObjectInfo) -> None:
+        if info.key == "large" and rounds.dest._uploads:
+            raise Transient("no", code="Timeout")
+
+    rounds.source.on_read = break_off
+    refused = True
+
+    def carry_out(uploads: Sequence[Upload]) -> list[Upload]:
+        if refused:
+            raise Transient("no", code="Timeout")
+        assert asyncio.run(abort(rounds.dest, uploads)) == []
+        return list(uploads)
+
+    rounds._plan = rounds._plan._replace(abort=carry_out)
+    assert rounds.work().counts.failed.objects == 1
+    assert len(rounds.dest._uploads) == len(rounds.ledger.uploads(JOB.name)) == 1
+    refused = False
+    for _ in range(2):  # with the one that was refused then
+        assert rounds.next_round().counts.failed.objects == 1
+        assert rounds.dest._uploads == {}
+        assert rounds.ledger.uploads(JOB.name) == []
+    rounds.source.on_read = None
+    assert rounds.next_round().counts.failed.objects == 0
+    assert set(rounds.stored()) == {"large", "small"}
 
 
 def deleting(rounds: Rounds, most: int) -> None:
