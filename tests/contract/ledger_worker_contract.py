@@ -297,8 +297,9 @@ class WorkerContract:
             assert ledger.outage(JOB.name, "waiting: refused") == 0
             time.sleep(0.06)
         ledger.pause(JOB.name)
-        assert ledger.outage(JOB.name, "waiting: refused") == 0
-        assert ledger.job(JOB.name) == replace(JOB, state=JobState.PAUSED)
+        assert ledger.outage(JOB.name, "waiting: paused") == 0
+        held = replace(JOB, state=JobState.PAUSED, reason="waiting: refused")
+        assert ledger.job(JOB.name) == held
         ledger.set_state(JOB.name, JobState.RUNNING)
         assert ledger.outage(JOB.name, "waiting: refused") == 0
 
