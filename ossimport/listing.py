@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from types import MappingProxyType
@@ -23,6 +23,8 @@ MOST_EMPTY = 10_000  # pages without a key, one behind the other: of millions of
 ARCHIVED = frozenset(
     {"ARCHIVE", "COLDARCHIVE", "DEEPCOLDARCHIVE", "DEEP_ARCHIVE", "GLACIER", "COLD_ARCHIVE"}
 )
+
+_EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 
 _LOOP_CURE = (
     "see whether a gateway, cache or proxy on the way changes or keeps listings; else report it to "
@@ -88,11 +90,15 @@ def decoded(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=4096)  # objects come many to the second
-def time_ns(text: str) -> int:
+def read_time(text: str) -> int:
     """The time that a listing says, cut to whole seconds. Raises ValueError if it is none."""
     time = datetime.fromisoformat(text)
-    return whole_seconds_ns(int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()))
+    return whole_seconds_ns(
+        ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // _SECOND
+    )
+
+
+time_ns = lru_cache(maxsize=4096)(read_time)  # objects come many to the second
 
 
 def loops(what: str) -> Fatal:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import repeat
 from xml.etree import ElementTree
 
-from ossimport.listing import ARCHIVED, NotAListing, Page, decoded, time_ns
+from ossimport.listing import ARCHIVED, NotAListing, Page, decoded, read_time, time_ns
 from ossimport.model import ObjectInfo
 
 _ROOT = "ListBucketResult"
@@ -102,7 +102,8 @@ def by_patterns(body: bytes | bytearray) -> Page | None:
     about = dict(_FIELD.findall(head + tail))
     if _is_encoded(about):
         keys = _decoded_all(keys)
-    infos = zip(keys, map(int, sizes), map(time_ns, times), etags, repeat(None))
+    stamps = {text: read_time(text) for text in set(times)}
+    infos = zip(keys, map(int, sizes), map(stamps.get, times), etags, repeat(None))
     return _page(about, list(map(ObjectInfo._make, infos)), _archived(keys, behind))
 
 

@@ -119,6 +119,7 @@ def test_version_2_says_how_to_go_on_in_a_word_of_its_own() -> None:
         ("2023-11-14T22:13:20", SECOND * 10**9),
         ("2023-11-14T23:13:20+01:00", SECOND * 10**9),
         ("1969-12-31T23:59:59Z", -(10**9)),
+        ("1969-12-31T23:59:58.500Z", -2 * 10**9),
         ("0001-01-01T00:00:00Z", 0),  # how servers in Go say that they know none
         ("9999-12-31T23:59:59Z", 0),
     ],
