@@ -41,14 +41,14 @@ def limits_for(
     """Say how large the next task may be when so many objects and bytes have been planned.
 
     The first tasks hold FIRST_OBJECTS objects or FIRST_BYTES, so that copying starts at once and a
-    small job uses every worker. From then on a task grows to a quarter of what each of the `slots`
-    (tasks that run at the same time, on all workers) has been given so far: the task that ends last
-    prolongs the job by a quarter at most. The job's own limits are never exceeded.
+    small job uses every worker. From then on a task is as large as what each of the `slots` (tasks
+    that run at the same time, on all workers) has been given so far. So there soon are few ends of
+    tasks, each of which costs a worker two round trips; and of a task that ends long after the
+    others, idle workers get a share. The job's own limits are never exceeded.
     """
-    share = 4 * slots
     return TaskLimits(
-        min(max_objects, max(FIRST_OBJECTS, planned_objects // share)),
-        min(max_bytes, max(FIRST_BYTES, planned_bytes // share)),
+        min(max_objects, max(FIRST_OBJECTS, planned_objects // slots)),
+        min(max_bytes, max(FIRST_BYTES, planned_bytes // slots)),
     )
 
 

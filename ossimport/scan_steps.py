@@ -77,8 +77,7 @@ class ScanSteps:
         self._threads: ScanThreads | None = None
         self._lanes: dict[int, Lane] = {}
         self._next_lane = 0
-        self._planned_objects = 0
-        self._planned_bytes = 0
+        self._planned_before = Tally()  # this scan
         self.seq = 0
         self.is_settled = False
 
@@ -155,8 +154,7 @@ class ScanSteps:
         except StorageError as exc:
             self._abort(exc)
             return
-        self._planned_objects = snapshot.counts.listed.objects
-        self._planned_bytes = snapshot.counts.listed.bytes
+        self._planned_before = snapshot.counts.listed
         self._threads = ScanThreads(
             plan.source,
             threads=plan.scan_threads,
@@ -173,12 +171,12 @@ class ScanSteps:
             return plan.select
         return lambda entries: catalog.compare(plan.select(entries))
 
-    def _limits(self) -> TaskLimits:
+    def _limits(self, found_objects: int, found_bytes: int) -> TaskLimits:
         plan = self._plan
         assert plan is not None  # noqa: S101 -- set before the threads that call this are started
         return planner.limits_for(
-            self._planned_objects,
-            self._planned_bytes,
+            self._planned_before.objects + found_objects,
+            self._planned_before.bytes + found_bytes,
             self._slots(),
             plan.max_objects,
             plan.max_bytes,
@@ -254,8 +252,6 @@ class ScanSteps:
     def _make_task(self, batch: planner.Batch) -> tuple[Task, PlannedTask]:
         packed = manifest.pack(batch.objects)
         task_id = planner.task_id(self._name, self._job.created_ms, packed)
-        self._planned_objects += len(batch.objects)
-        self._planned_bytes += batch.size
         planned = PlannedTask(task_id, packed, len(batch.objects), batch.size)
         return Task(self._name, task_id, batch.objects), planned
 

@@ -79,10 +79,11 @@ class ScanThreads:
         source: Source,
         *,
         threads: int,
-        limits: Callable[[], TaskLimits],
+        limits: Callable[[int, int], TaskLimits],
         select: Select = take_all,
         name: str = "scan",
     ) -> None:
+        """`limits` is told of the objects and bytes to be copied that were found so far."""
         self._source = source
         self._threads = threads
         self._limits = limits
@@ -93,6 +94,9 @@ class ScanThreads:
         self._split_wanted = threading.Event()
         self._waiting: deque[tuple[int, Lane]] = deque()
         self._walking: dict[int, threading.Thread] = {}
+        self._counting = threading.Lock()
+        self._objects = 0  # found so far, taken from `moves` or not
+        self._bytes = 0
 
     def walk(self, lanes: Mapping[int, Lane]) -> None:
         """Walk these lanes too, each as soon as there is a thread for it."""
@@ -181,6 +185,14 @@ class ScanThreads:
             else:
                 return
 
+    def _next_limits(self) -> TaskLimits:
+        return self._limits(self._objects, self._bytes)
+
+    def _count(self, batch: Batch) -> None:
+        with self._counting:
+            self._objects += len(batch.objects)
+            self._bytes += batch.size
+
     def _put(self, move: Move) -> None:
         while not self._closing.is_set():
             try:
@@ -208,7 +220,8 @@ class _LaneWalk:
         owner = self._owner
         scan = owner._source.scan(self.left)
         entries = owner._select(self._entries(scan))
-        for batch in planner.plan(entries, limits=owner._limits, clock=time.monotonic):
+        for batch in planner.plan(entries, limits=owner._next_limits, clock=time.monotonic):
+            owner._count(batch)
             yield batch
             self.left = self.left._replace(cursor=batch.cursor)
 

@@ -16,7 +16,7 @@ from workers.notes import NOTHING_WRITTEN, Notes, Written
 
 log = logging.getLogger(__name__)
 
-AHEAD_S = 0.2  # between two looks at what may be verified
+AHEAD_S = 0.05  # between two looks at what may be verified
 
 _NOT_THERE = frozenset({Mark.FAILED, Mark.VANISHED, Mark.GIVEN})
 
@@ -67,19 +67,26 @@ class Verification:
         await self._verify(range(self._verified, len(self._notes.marks)))
 
     async def _verify_ahead(self) -> None:
-        """Verify stretches of a page each, as far as they are sorted: others take many pages."""
-        notes = self._notes
+        """Verify one stretch after another, as far as they are sorted: others take many pages."""
         while True:
             await asyncio.sleep(AHEAD_S)
-            stretch = range(self._verified, self._verified + PAGE)
-            while notes.marks.find(Mark.LEFT, stretch.start) >= stretch.stop:
-                keys = [notes.objects[index].key for index in stretch]
+            while stretch := self._copied_stretch():
+                keys = [self._notes.objects[index].key for index in stretch]
                 if keys != sorted(keys):
                     return
                 async with self._at_work:
                     await self._verify(stretch)
                     self._verified = stretch.stop
-                stretch = range(stretch.stop, stretch.stop + PAGE)
+
+    def _copied_stretch(self) -> range:
+        """What is worth a listing now: a page, and parts of it when the end is near, so that there
+        is little to verify while nothing is copied any more."""
+        marks, start = self._notes.marks, self._verified
+        copied = marks.find(Mark.LEFT, start)
+        if copied >= start + PAGE:
+            return range(start, start + PAGE)
+        is_worth_it = copied >= start + PAGE // 4 and len(marks) - copied <= PAGE // 2
+        return range(start, copied if is_worth_it else start)
 
     async def _verify(self, indexes: range) -> None:
         """See that the objects are there.

@@ -71,11 +71,9 @@ def _scan(
     """Walk all lanes. Raises the first error of one."""
     source = open_listing(job.scanned, scan_depth=job.scan_depth, scratch=scratch)
 
-    def limits() -> TaskLimits:
-        listed, slots = forecast.listed, system.worker_processes
-        return planner.limits_for(
-            listed.objects, listed.bytes, slots, job.task_objects, job.task_bytes
-        )
+    def limits(objects: int, bytes_: int) -> TaskLimits:
+        slots = system.worker_processes
+        return planner.limits_for(objects, bytes_, slots, job.task_objects, job.task_bytes)
 
     select = Filters(job.filter, import_since=job.import_since).select
     threads = ScanThreads(source, threads=job.scan_threads, limits=limits, select=select)

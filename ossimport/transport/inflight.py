@@ -78,14 +78,16 @@ class InFlight:
         epoch = self._epoch
         epoch.ended += 1
         if now >= epoch.start:
-            seconds = now - began
-            size = moved.bit_length()
-            epoch.counts[size] += 1
-            epoch.seconds[size] += seconds
-            epoch.squares += seconds * seconds
-            epoch.area += in_flight * (now - epoch.last)
+            if in_flight >= _BUSY * self.limit:
+                seconds = now - began
+                size = moved.bit_length()
+                epoch.counts[size] += 1
+                epoch.seconds[size] += seconds
+                epoch.squares += seconds * seconds
+                epoch.area += in_flight * (now - epoch.last)
+                epoch.span += now - epoch.last
+                epoch.answered += 1
             epoch.last = now
-            epoch.answered += 1
             if now >= self._look_at:
                 self._look(now)
 
@@ -276,6 +278,7 @@ class _Epoch:
         "last",
         "refused",
         "seconds",
+        "span",
         "squares",
         "start",
     )
@@ -284,7 +287,8 @@ class _Epoch:
         self.changed = changed
         self.start = self.last = start
         self.ended = self.refused = self.answered = 0
-        self.area = 0.0  # the number in flight, over time
+        self.area = 0.0  # the number in flight, over the time that it was as large as it might be
+        self.span = 0.0  # that time
         self.squares = 0.0
         self.counts = [0] * _SIZES
         self.seconds = [0.0] * _SIZES
@@ -298,7 +302,7 @@ class _Epoch:
 
     def in_flight(self) -> float:
         """The mean number in flight."""
-        return self.area / (self.last - self.start) if self.area else 0.0
+        return self.area / self.span if self.span else 0.0
 
     def share_refused(self) -> float:
         """Of all that ended."""

@@ -411,6 +411,35 @@ def test_nothing_is_learned_while_the_supply_is_short() -> None:
     assert run.rate(62, 70) >= 0.95 * 12_000
 
 
+class Tasks(Run):
+    """Objects come in tasks: the next one begins some time after all of the last one have ended."""
+
+    def __init__(self, service: Service, *, objects: int, pause: float) -> None:
+        self._objects, self._pause = objects, pause
+        self._begun = self._ended = 0
+        super().__init__(service)
+
+    def _begin_object(self) -> None:
+        if self._begun < self._objects:
+            self._begun += 1
+            self._ask(4096, 0)
+
+    def end(self, request: Request, answered: bool = True) -> None:
+        super().end(request, answered)
+        self._ended += answered
+        if self._ended == self._objects:
+            self._begun = self._ended = 0
+            for _ in range(240):
+                self.after(self._pause, self._begin_object)
+
+
+@pytest.mark.parametrize("objects", [400, 1000, 4000])
+def test_the_ends_of_tasks_do_not_hide_that_more_are_better(objects: int) -> None:
+    run = Tasks(Distant(), objects=objects, pause=0.05).until(20)
+    assert run.limits_in(4, 4) == [240]
+    assert run.mean_limit(4, 20) >= 0.95 * 240
+
+
 # -- refusals ------------------------------------------------------------------------------------
 
 

@@ -97,7 +97,7 @@ def scanning_of(
     scan = ScanThreads(
         source,  # type: ignore[arg-type]  # the tests' sources list, and do nothing else
         threads=threads,
-        limits=lambda: TaskLimits(objects, 10**9),
+        limits=lambda *_: TaskLimits(objects, 10**9),
         name=name,
     )
     try:
@@ -145,6 +145,22 @@ class CustomScan:
     @property
     def until(self) -> str:
         return self._inner.until
+
+
+def test_limits_are_told_of_all_that_was_found_even_if_nobody_has_taken_it_yet() -> None:
+    told: list[tuple[int, int]] = []
+
+    def limits(objects: int, size: int) -> TaskLimits:
+        told.append((objects, size))
+        return TaskLimits(max(1, objects), 10**9)
+
+    scan = ScanThreads(source_of(15), threads=1, limits=limits)
+    try:
+        scan.walk({0: Lane()})
+        until(lambda: len(told) > WAITING_BATCHES)
+        assert told == [(0, 0), (1, 1), (2, 2), (4, 4), (8, 8)]
+    finally:
+        scan.close()
 
 
 # -- everything once -----------------------------------------------------------------------------
