@@ -11,9 +11,11 @@ several sentinels one reads the options of the first, the other those of the las
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from ossimport.config.kinds import Mistake
 
@@ -99,6 +101,19 @@ def read_redis_url(text: str) -> RedisPlace:
         sentinel_password=options.get("sentinel_password", ""),
         tls=_tls(scheme, options),
     )
+
+
+def named_files(text: str) -> dict[str, Path]:
+    """The files that a URL names, by the option that names each. Raises Mistake."""
+    tls = read_redis_url(text).tls or {}
+    return {name: Path(str(tls[name])) for name in _FILES if name in tls}
+
+
+def with_files(text: str, paths: Mapping[str, Path]) -> str:
+    """The same URL with other paths in these options, which it has."""
+    for name, path in paths.items():
+        text = re.sub(rf"(?<=[?&]){name}=[^&]*", f"{name}={quote(str(path))}", text)
+    return text
 
 
 def _parts(text: str, scheme: str) -> list[str]:

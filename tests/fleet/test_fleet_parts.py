@@ -3,15 +3,19 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from ossimport import __version__
 from ossimport.config import load_system
+from ossimport.config.redis_url import read_redis_url
 from ossimport.errors import ConfigError, ServiceError
 from ossimport.fleet import here, members, package
-from ossimport.fleet.settings import settings_for_hosts
+from ossimport.fleet.settings import digest_of, settings_for_hosts, settings_there
+from tests.servers.certificates import Certificates
 from tests.servers.installation import ROOT, Installation
 
 ELSEWHERE = "198.51.100.7"  # of a range for documentation: nobody's
@@ -88,6 +92,39 @@ def test_hosts_get_the_settings_but_not_what_is_this_hosts_alone(
     assert (system.ssh_user, system.ssh_key, bool(system.ssh_password)) == ("", "", False)
     # Cores are counted there.
     assert b"workerProcessNum" not in files["sys.properties"]
+
+
+def test_the_files_that_redis_url_names_go_with_the_settings(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """On the host they are found in its own conf/, wherever they are here."""
+    made = Certificates(tmp_path / "certificates of ours")
+    options = (
+        f"ssl_ca_certs={quote(str(made.authority))}&ssl_certfile={quote(str(made.client))}"
+        f"&ssl_keyfile={quote(str(made.client_key))}"
+    )
+    servers = "sentinel://:p%26@198.51.100.1;sentinel://:p%26@198.51.100.2/3"
+    for url, more in (("rediss://:p%26@198.51.100.1/3", ""), (servers, "&master_name=m")):
+        installation.configure(redisUrl=f"{url}?{options}{more}")
+        here_too = load_system(installation.conf / "sys.properties")
+        files = settings_for_hosts(here_too)
+        there = installation.wd / "conf"
+        there.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (there / name).write_bytes(content)
+        system = load_system(there / "sys.properties")
+        place = read_redis_url(system.redis_url.reveal())
+        before = read_redis_url(here_too.redis_url.reveal())
+        assert replace(place, tls=None) == replace(before, tls=None)
+        assert place.tls is not None
+        named = {name: Path(str(place.tls[name])) for name in place.tls if name in options}
+        assert {path.parent for path in named.values()} == {there}
+        assert named["ssl_ca_certs"].read_bytes() == made.authority.read_bytes()
+        assert named["ssl_certfile"].read_bytes() == made.client.read_bytes()
+        assert named["ssl_keyfile"].read_bytes() == made.client_key.read_bytes()
+        assert digest_of(settings_there(system)) == digest_of(files)
+    made.authority.write_bytes(b"renewed")
+    assert digest_of(settings_for_hosts(here_too)) != digest_of(files)
 
 
 def test_a_worker_alone_needs_the_redis_of_its_master(installation: Installation) -> None:
