@@ -15,6 +15,10 @@ from xml.etree import ElementTree
 from ossimport.listing import ARCHIVED, NotAListing, Page, decoded, read_time, time_ns
 from ossimport.model import ObjectInfo
 
+# What XML takes as it is, in all languages, but for tabs and line ends. No lone surrogates: that is
+# what `surrogateescape` makes of bytes that are not UTF-8.
+PLAIN_TEXT = r"[^\x00-\x1f<>&\ud800-\udfff\ufffe\uffff]*+"
+
 _ROOT = "ListBucketResult"
 
 
@@ -49,8 +53,7 @@ def _is_encoded(about: Mapping[str, str]) -> bool:
 # -- patterns ------------------------------------------------------------------------------------
 
 _SPACE = r"[ \t\r\n]*+"
-_TEXT = r"[ -%'-;=?-~]*+"  # ASCII that prints, and that XML takes as it is
-_NAME = r"[^\x00-\x1f<>&\ud800-\udfff\ufffe\uffff]*+"  # of people, in all languages
+_TEXT = r"[ -%'-;=?-~]*+"  # of that, the printable ASCII
 
 
 def _element(name: str, text: str = _TEXT) -> str:
@@ -62,7 +65,7 @@ def _any_of(*elements: str) -> str:
 
 
 _QUOTE = r'(?:"|&(?:quot|\#34);)?+'
-_IN_OWNER = _any_of(_element("ID", _NAME), _element("DisplayName", _NAME))
+_IN_OWNER = _any_of(_element("ID", PLAIN_TEXT), _element("DisplayName", PLAIN_TEXT))
 _BEFORE_SIZE = _any_of(*map(_element, ("Type", "ChecksumAlgorithm", "ChecksumType")))
 _BEHIND_SIZE = _any_of(
     *map(_element, ("StorageClass", "Type", "StorageTier", "TransitionTime", "RestoreInfo")),
@@ -93,7 +96,6 @@ _TAIL = re.compile(f"{_FIELDS}</{_ROOT}>{_SPACE}")
 
 def by_patterns(body: bytes | bytearray) -> Page | None:
     """What `by_parser` makes of it, or raises of it; None if it is not written as usual."""
-    # What is not UTF-8 becomes lone surrogates, which no pattern matches.
     pieces = _CONTENTS.split(body.decode(errors="surrogateescape"))
     head, tail, between = pieces[0], pieces[-1], pieces[6:-1:6]
     if any(between) or not _HEAD.fullmatch(head) or not _TAIL.fullmatch(tail):

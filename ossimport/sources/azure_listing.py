@@ -1,11 +1,18 @@
-"""Pages of a container's listing: the `EnumerationResults` of Azure's List Blobs."""
+"""Pages of a container's listing: the `EnumerationResults` of Azure's List Blobs.
 
+Read as `listing_xml` does it: by patterns what they match from its first byte to its last, by the
+parser all else, as pages with directories.
+"""
+
+import re
+from itertools import repeat
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 from xml.parsers import expat
 
 from ossimport.http_date import http_date_ns
 from ossimport.listing import NotAListing
+from ossimport.listing_xml import PLAIN_TEXT
 from ossimport.model import ObjectInfo
 
 _ROOT = "EnumerationResults"
@@ -24,6 +31,61 @@ class BlobPage(NamedTuple):
 
 
 def parse_blobs(body: bytes | bytearray) -> BlobPage:
+    """Read a page. Raises NotAListing."""
+    return by_patterns(body) or by_parser(body)
+
+
+# -- patterns ------------------------------------------------------------------------------------
+
+# Elements without others in them and of no meaning here, as many as there are.
+_MEANT = "|".join([*sorted(_FIELDS), "Name", "Blob", "Blobs", "BlobPrefix", "NextMarker"])
+_OTHERS = (
+    rf"(?:<(?!(?:{_MEANT})[ />])(?P<other>[A-Za-z][A-Za-z0-9-]*+)"
+    rf"(?: ?/>|>{PLAIN_TEXT}</(?P=other)>))*+"
+)
+
+
+def _optional(name: str) -> str:
+    return f"(?:<{name}>{PLAIN_TEXT}</{name}>)?+"
+
+
+_BLOB = re.compile(
+    f"<Blob><Name>({PLAIN_TEXT})</Name>"
+    + _optional("VersionId")
+    + _optional("IsCurrentVersion")
+    + "<Properties>"
+    + _optional("Creation-Time")
+    + f"<Last-Modified>({PLAIN_TEXT})</Last-Modified>"
+    + _optional("Expiry-Time")
+    + '<Etag>"?([0-9A-Za-z-]*+)"?</Etag>(?:<ResourceType>file</ResourceType>)?+'
+    + f"<Content-Length>([0-9]{{1,18}})</Content-Length>{_OTHERS}</Properties>"
+    + "(?:<(?:OrMetadata|Metadata) ?/>)?+</Blob>"
+)
+_ATTRIBUTE = "[!#-%'-;=?-~]*+"
+_HEAD = re.compile(
+    r'\ufeff?(?:<\?xml version="1\.0" encoding="(?:UTF|utf)-8"\?>)?<EnumerationResults'
+    rf'(?: ServiceEndpoint="{_ATTRIBUTE}")?(?: ContainerName="{_ATTRIBUTE}")?>{_OTHERS}<Blobs>'
+)
+_TAIL = re.compile(
+    f"</Blobs>(?:<NextMarker ?/>|<NextMarker>({PLAIN_TEXT})</NextMarker>)</EnumerationResults>"
+)
+
+
+def by_patterns(body: bytes | bytearray) -> BlobPage | None:
+    """What `by_parser` makes of it; None if it is not written as usual."""
+    pieces = _BLOB.split(body.decode(errors="surrogateescape"))
+    tail = _TAIL.fullmatch(pieces[-1])
+    if any(pieces[6:-1:6]) or tail is None or not _HEAD.fullmatch(pieces[0]):
+        return None
+    names, times, etags, sizes = (pieces[column::6] for column in range(1, 5))
+    infos = zip(names, map(int, sizes), map(http_date_ns, times), etags, repeat(None))
+    return BlobPage(list(map(ObjectInfo._make, infos)), [], tail[1] or "")
+
+
+# -- the parser ----------------------------------------------------------------------------------
+
+
+def by_parser(body: bytes | bytearray) -> BlobPage:
     """Read a page. Raises NotAListing."""
     reader = _Reader()
     parser = expat.ParserCreate()
