@@ -11,18 +11,18 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 
 from ossimport import manifest, naming, planner
 from ossimport.copying import Engine
 from ossimport.errors import Fatal, LedgerUnavailable, StaleClaim, Transient, Waiting
-from ossimport.ledger.arithmetic import count_marked
 from ossimport.ledger.base import Claim, Cut, PlannedTask, WorkerLedger
 from ossimport.listed import NOTHING_LISTED
 from ossimport.model import CopyResult, JobState, Mark, Outcome, TaskState, Upload
 from workers import shares
+from workers.headway import Headway
 from workers.notes import Notes
 from workers.verification import Checks, Verification
 
@@ -78,10 +78,7 @@ class TaskRun:
         self._waiting = deque(left)  # objects that nobody has begun
         self._begun: dict[int, asyncio.Task[CopyResult]] = {}  # large ones that are under way
         self._sharing = asyncio.Lock()
-        self._started = time.monotonic()
-        self._bytes_before = self._notes.bytes_done
-        self._objects_before = self._objects_done()
-        self._bytes_total = self._notes.bytes_total
+        self._headway = Headway(self._notes, lambda: engine.moving)
 
     async def run(self) -> TaskState | None:
         """Work until the task has ended, and return how; None when it was handed back.
@@ -198,30 +195,36 @@ class TaskRun:
         async with self._sharing:
             left = (*self._waiting, *self._begun)
             weights = {i: shares.weight(self._bytes_left(i)) for i in left}
-            done = self._notes.bytes_done - self._bytes_before + self._engine.moving
-            done += shares.PER_OBJECT * (self._objects_done() - self._objects_before)
-            pace = max(1, done) / (time.monotonic() - self._started)
-            if sum(weights.values()) < shares.WORTH_S * pace:
+            if sum(weights.values()) < shares.WORTH_S * self._headway.pace:
                 return
             parts = shares.shares(self._waiting, weights, list(self._begun), takers)
             given = set(itertools.chain(*parts))
             self._waiting = deque(i for i in self._waiting if i not in given)
-            stopped = {i: self._begun[i] for i in given.intersection(self._begun)}
-            for copying in stopped.values():
-                copying.cancel()
-            if stopped:
-                await asyncio.wait(stopped.values())
-            ended = {i for i, copying in stopped.items() if not copying.cancelled()}
+            begun = given.intersection(self._begun)
+            ended = begun.difference(await self._stop_copying(begun))
             await self._give([[i for i in part if i not in ended] for part in parts])
 
     async def _give_waiting(self) -> None:
-        """Give away all that nobody has begun, when this process is to end."""
+        """Give away all that nobody has begun, when this process is to end, and large objects that
+        would not end before it does."""
         async with self._sharing:
-            is_all = len(self._waiting) == self._objects_total()  # handed back as it is, then
-            if self._process_stopping() and self._waiting and not is_all:
-                part = list(self._waiting)
+            if not self._process_stopping():
+                return
+            lefts = {i: self._bytes_left(i) for i in self._begun}
+            late = await self._stop_copying(shares.late(lefts, self._headway.pace, DRAIN_S))
+            part = [*self._waiting, *late]
+            if part and len(part) < self._headway.objects_total:  # else it is handed back as it is
                 self._waiting.clear()
                 await self._give([part])
+
+    async def _stop_copying(self, these: Collection[int]) -> list[int]:
+        """Stop copying these large objects; return which of them have not ended all the same."""
+        stopped = {i: self._begun[i] for i in these}
+        for copying in stopped.values():
+            copying.cancel()
+        if stopped:
+            await asyncio.wait(stopped.values())
+        return [i for i, copying in stopped.items() if copying.cancelled()]
 
     async def _give(self, parts: list[list[int]]) -> None:
         """Make tasks of these objects, for others."""
@@ -237,7 +240,6 @@ class TaskRun:
                 flush = self._notes.take(self._flushes + 1, self._engine.moving)
                 await self._call(partial(self._ledger.cut, self._claim, flush, cut))
                 self._flushes = flush.number
-                self._bytes_total -= size
                 for index in uploads:
                     del self._uploads[index]
                 log.info("task %s: gave %d objects away", self._claim.task_id, len(part))
@@ -369,19 +371,6 @@ class TaskRun:
         while not self._stopping():
             await asyncio.sleep(0.1)
 
-    # -- telling ---------------------------------------------------------------------------------
-
-    def _objects_total(self) -> int:
-        return len(self._notes.objects) - self._notes.marks.count(Mark.GIVEN)
-
-    def _objects_done(self) -> int:
-        return count_marked(self._notes.marks)
-
     def describe(self) -> str:
-        """The task in one line, for the tracker: `33% 2/6 obj 41.2MB/s`."""
-        total = self._objects_total()
-        objects = self._objects_done()
-        moved = self._notes.bytes_done + self._engine.moving
-        speed = (moved - self._bytes_before) / max(time.monotonic() - self._started, 0.001) / 1e6
-        share = moved / self._bytes_total if self._bytes_total else objects / max(total, 1)
-        return f"{share:.0%} {objects}/{total} obj {speed:.1f}MB/s"
+        """The task in one line, for the tracker."""
+        return self._headway.describe()

@@ -34,3 +34,9 @@ def shares(
         dealt[whose].append(index)
         loads[whose] += weights[index]
     return [sorted(each) for each in dealt[1:] if each]
+
+
+def late(lefts: Mapping[int, int], pace: float, seconds: float) -> list[int]:
+    """Which of the large objects under way would not end in so many seconds, if each keeps its part
+    of the pace. `lefts` has the bytes left of each."""
+    return [index for index, left in lefts.items() if left * len(lefts) > pace * seconds]

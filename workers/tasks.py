@@ -48,6 +48,17 @@ class TaskFailed(Exception):
     """Some objects of the task could not be copied; the task's error.list names them."""
 
 
+def _calm(record: logging.LogRecord) -> bool:
+    """No alarm at an answer to a message that was lost with the connection to Redis: the claim
+    refuses the message when it comes again, and the master misses one that does not."""
+    if str(record.msg).startswith(("Couldn't ack", "Couldn't reject")):
+        record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
+    return True
+
+
+logging.getLogger("celery.worker.request").addFilter(_calm)
+
+
 @signals.celeryd_init.connect  # before Celery warns of what it finds
 @signals.setup_logging.connect
 def _log(**_: Any) -> None:

@@ -68,6 +68,10 @@ class CheapServer:
         """Have it make objects."""
         self._order("fill", bucket=bucket, count=objects, size=size)
 
+    def times(self, bucket: str) -> dict[str, float]:
+        """When the body of each object was there, in epoch seconds."""
+        return self._order("times", bucket=bucket)
+
     def _order(self, name: str, **arguments: object) -> dict[str, Any]:
         if self._context:
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(

@@ -4,8 +4,8 @@
 
 It costs little so that the client is what limits, trusts what it is sent and checks no signature.
 Objects are in memory; buckets exist when they are named, and those whose name begins with `null`
-drop bodies. `/_ctl/stats`, `/_ctl/reset`, `/_ctl/fill?bucket=B&count=N&size=S` and
-`/_ctl/forget?bucket=B` are for the benchmark.
+drop bodies. `/_ctl/stats`, `/_ctl/reset`, `/_ctl/fill?bucket=B&count=N&size=S`,
+`/_ctl/forget?bucket=B` and `/_ctl/times?bucket=B` are for the benchmark.
 """
 
 import asyncio
@@ -112,6 +112,9 @@ class Service:
             case b"forget":
                 objects = self._buckets.pop(query["bucket"], Bucket("")).objects.values()
                 told = {"objects": len(objects), "size": sum(each.size for each in objects)}
+            case b"times":
+                objects_ = self.bucket(query["bucket"]).objects
+                told = {key.decode(): each.time for key, each in objects_.items()}
             case b"stats":
                 told = {
                     "requests": {kind: int(counts[0]) for kind, counts in self._counts.items()},
@@ -341,7 +344,7 @@ class Exchange(asyncio.Protocol):
         if request.bucket.name == "_ctl":
             self._send(service.control(request))
         elif self._delay:
-            later = partial(self._send, service.answer(request))
+            later = partial(self._send_late, service.answer(request))
             asyncio.get_running_loop().call_later(self._delay, later)
         else:
             self._send(service.answer(request))
@@ -350,6 +353,10 @@ class Exchange(asyncio.Protocol):
 
     def _send(self, answer: bytes) -> None:
         self._transport.write(answer)
+
+    def _send_late(self, answer: bytes) -> None:
+        if not self._transport.is_closing():  # a client that was killed meanwhile
+            self._transport.write(answer)
 
 
 async def serve(port: int, delay_s: float, tls: ssl.SSLContext | None) -> None:

@@ -22,6 +22,8 @@ OSS_PORT, REDIS_PORT = 9580, 6379
 class Fleet(Migration):
     """`hosts` are the workers' besides the master's; the console's verbs run on the master."""
 
+    patience_s = 300  # `deploy` makes environments, on a machine that may be busy
+
     def __init__(self, home: Path, net: Network, names: tuple[str, ...]) -> None:
         self.net = net
         self.master = net.host("master")

@@ -229,8 +229,14 @@ class Network:
         self._undo.close()
 
     def _plug_this_machine_in(self) -> None:
-        """So that tests can look at what hosts serve. The device goes with the switch."""
+        """So that tests can look at what hosts serve.
+
+        The device would go with the switch, but a while later; the next network has one of the
+        same name.
+        """
         ours = f"osi{os.getpid()}"
+        unplug = ["ip", "link", "delete", ours]
+        self._undo.callback(subprocess.run, unplug, check=False, timeout=_PATIENCE_S)
         veth = ["ip", "link", "add", ours, "type", "veth", "peer", "name", "out"]
         for command in (
             [*veth, "netns", str(self._switch.pid)],

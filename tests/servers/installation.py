@@ -22,6 +22,8 @@ PATIENCE_S = 90.0
 class Installation:
     """`home` holds conf/, `wd` is the working directory, `source` what the job copies."""
 
+    patience_s = PATIENCE_S  # with a verb
+
     def __init__(self, home: Path, **settings: object) -> None:
         self.home = home
         self.wd = home / "wd"
@@ -91,7 +93,7 @@ class Installation:
             text=True,
             env=self.environment,
             cwd=self.home,
-            timeout=PATIENCE_S,
+            timeout=self.patience_s,
             check=False,
         )
 

@@ -10,6 +10,7 @@ It obeys lines of standard input and ends with it: `delay SECONDS`, `loss PART`,
 one IPv4 address at the other end, `forget ADDRESS` and `remember ADDRESS`. Each direction is alike.
 """
 
+import errno
 import fcntl
 import os
 import random
@@ -61,18 +62,27 @@ class Line:
             wait = (self._way[0].due - time.monotonic()) if self._way else 3600
             for fd, _ in poll.poll(max(wait, 0) * 1000):
                 if fd in self._other_end:
-                    self._take(fd)
+                    if not self._take(fd):
+                        return
                 elif not self._obey():
                     return
             self._deliver()
 
-    def _take(self, fd: int) -> None:
-        with suppress(BlockingIOError):
+    def _take(self, fd: int) -> bool:
+        """Take what came in at that end; False if its device is gone, with its host."""
+        try:
             for _ in range(64):
                 data = os.read(fd, _LONGEST_FRAME)
                 if not self._is_lost(data):
                     due = time.monotonic() + self._settings["delay"]
                     self._way.append(Frame(due, self._other_end[fd], data))
+        except BlockingIOError:
+            return True
+        except OSError as exc:
+            if exc.errno != errno.EBADFD:
+                raise
+            return False
+        return True
 
     def _is_lost(self, data: bytes) -> bool:
         if self._settings["cut"] or random.random() < self._settings["loss"]:

@@ -2,12 +2,15 @@
 
 import asyncio
 import copy
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from ossimport.dest.base import Body, Stored
+from ossimport.copying import CopyPolicy
+from ossimport.dest.base import Body, Stored, StoredPart
 from ossimport.errors import LedgerUnavailable
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Claim, Cut, Flush, Snapshot
@@ -99,6 +102,69 @@ def test_a_worker_that_is_to_end_gives_away_what_it_has_not_begun(cluster: Clust
     assert snapshot.counts.copied.objects == len(begun) == 3
     cluster.stopping = lambda: False
     whole(cluster, cluster.work())
+
+
+LARGE = CopyPolicy(dest_prefix="to/", multipart_threshold=150_000, part_size=100_000, attempts=2)
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """A job of large objects whose parts take their time."""
+    monkeypatch.setattr("workers.run_task.DRAIN_S", 2.0)
+    cluster = Cluster(tmp_path)
+    cluster.policy = LARGE
+    upload_part = cluster.dest.upload_part
+
+    async def slow(key: str, upload_id: str, number: int, body: Body) -> StoredPart:
+        await asyncio.sleep(0.2)
+        return await upload_part(key, upload_id, number, body)
+
+    cluster.dest.upload_part = slow  # type: ignore[method-assign]
+    return cluster
+
+
+def stop_when_under_way(cluster: Cluster, sizes: Sequence[int]) -> Claim:
+    """Put objects of these sizes there, let a worker begin, and stop it a little later."""
+    for index, size in enumerate(sizes):
+        cluster.source.put(f"k{index}", b"x" * size)
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    claim = begin(cluster)
+    began = time.monotonic()
+    cluster.stopping = lambda: time.monotonic() > began + 0.4
+    cluster.run(claim)
+    cluster.stopping = lambda: False
+    return claim
+
+
+def test_a_worker_that_is_to_end_gives_away_large_objects_that_would_not_end_with_it(
+    large: Cluster,
+) -> None:
+    sizes = [6_000_000, 6_000_000, 700_000]
+    stop_when_under_way(large, sizes)
+    snapshot = large.snapshot()
+    assert +Counter(snapshot.tasks) == {TaskState.PENDING: 1, TaskState.SUCCEED: 1}
+    assert snapshot.counts.copied.objects == 1, "the short one has ended meanwhile"
+    [given] = large.ledger.dispatch(JOB.name, 9)
+    claim = large.claim(given)
+    assert claim is not None
+    assert len(claim.uploads) == 2
+    assert all(upload.parts for upload in claim.uploads.values()), "they go on where they were"
+    large.run(claim)
+    done = large.work()
+    assert (done.job.state, done.counts.copied.objects) == (JobState.SUCCEED, 3)
+    assert [len(body) for _, body in sorted(large.stored().items())] == sizes
+
+
+def test_a_worker_that_is_to_end_hands_back_the_only_large_object_at_once(large: Cluster) -> None:
+    claim = stop_when_under_way(large, [6_000_000])
+    assert +Counter(large.snapshot().tasks) == {TaskState.PENDING: 1}
+    again = large.claim(claim.task_id)
+    assert again is not None
+    assert again.uploads[0].parts
+    large.run(again)
+    assert large.work().counts.copied.objects == 1
 
 
 def test_a_worker_that_has_begun_nothing_hands_the_task_back_as_it_is(cluster: Cluster) -> None:

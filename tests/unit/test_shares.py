@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.shares import shares
+from workers.shares import late, shares
 
 
 def test_the_later_half_of_equal_objects_is_given() -> None:
@@ -38,3 +38,8 @@ def test_nothing_is_dealt_twice_and_the_holder_keeps_something(
     assert all(part == sorted(part) and part for part in parts)
     assert len(set(dealt)) == len(dealt)
     assert set(dealt) < set(weights) or not weights
+
+
+def test_late_is_what_would_take_longer_at_its_part_of_the_pace() -> None:
+    assert late({}, pace=1, seconds=8) == []
+    assert late({1: 80, 2: 81}, pace=20, seconds=8) == [2]
