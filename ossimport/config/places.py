@@ -36,7 +36,7 @@ class Endpoint(NamedTuple):
 def oss_bucket(text: str) -> str:
     """A bucket of OSS: 3 to 63 lower-case letters, digits and -."""
     any_bucket(text)
-    if text.lower() != text:
+    if text.lower() != text and _OSS_BUCKET.fullmatch(text.lower()):
         raise Mistake("a bucket name has no capital letters", f"write {text.lower()} if that is it")
     if len(text) not in _OSS_BUCKET_LENGTH:
         raise Mistake(

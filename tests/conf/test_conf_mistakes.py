@@ -150,6 +150,7 @@ CASES = [
     # the destination
     Case("destBucket=my/bucket", "no / in it", "prefix", "destBucket=mybucket"),
     Case("destBucket=MyBucket", "capital", "write mybucket", "destBucket=mybucket"),
+    Case("destBucket=My_Bucket", "only lower-case", "console shows it", "destBucket=my-bucket"),
     Case("destBucket=ab", "3 to 63", "console", "destBucket=abc"),
     Case(f"destBucket={'a' * 64}", "3 to 63", "console", f"destBucket={'a' * 63}"),
     Case("destBucket=my_bucket", "letters, digits and -", "console", "destBucket=my-bucket"),
