@@ -72,7 +72,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         return cli.main(arguments, prog_name="ossimport", standalone_mode=False) or DONE
     except click.UsageError as error:
-        return _misused(error)
+        return _misused(error, sys.argv[1:] if arguments is None else arguments)
     except click.ClickException as error:
         click.echo(f"Error: {error.format_message()}", err=True)
         return STOPPED
@@ -85,17 +85,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _system_refused(error)
 
 
-def _misused(error: click.UsageError) -> int:
+def _misused(error: click.UsageError, arguments: Sequence[str]) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(support(), nl=False)
+        return DECLINED
+    # What click says of an option that lacks its value names no verb.
+    verb = next((name for name in arguments[:1] if name[:1].lower() + name[1:] in VERBS), "")
+    click.echo(f"Error: {f'ossimport {verb}'.rstrip()}: {error.format_message()}", err=True)
+    if verb:
+        # The list of all of them would hide the error.
+        click.echo(f"    cure: bash console.sh {verb} --help", err=True)
     else:
-        where = error.ctx.command_path if error.ctx else "ossimport"
-        click.echo(f"Error: {where}: {error.format_message()}", err=True)
-        if error.ctx and error.ctx.parent:
-            # Its verb is known: the list of all of them would hide the error.
-            click.echo(f"    cure: bash console.sh {error.ctx.info_name} --help", err=True)
-        else:
-            click.echo(f"\n{support()}", nl=False, err=True)
+        click.echo(f"\n{support()}", nl=False, err=True)
     return DECLINED
 
 

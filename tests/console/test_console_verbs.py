@@ -56,7 +56,8 @@ def test_wrong_usage_prints_the_list_of_verbs(installation: Installation, wrong:
 
 
 @pytest.mark.parametrize(
-    "wrong", [["start", "--nonsense"], ["stat", "--nonsense"], ["priority", "x"]]
+    "wrong",
+    [["start", "--nonsense"], ["import", "--job"], ["stat", "--nonsense"], ["priority", "x"]],
 )
 def test_wrong_usage_of_a_verb_names_its_help_only(
     installation: Installation, wrong: list[str]
