@@ -60,10 +60,16 @@ def submitted(system: SystemConfig, ledger: Ledger, name: str) -> JobConfig:
     return JobConfig.from_json(cluster_key(system.home).unseal(ledger.job(name).settings))
 
 
-def extra_jobs(ledger: Ledger, audited: str) -> list[str]:
-    """The searches for extra objects that belong to the audit of this name."""
-    wanted = (f"{audited}-extra", f"{audited.removesuffix('-audit')}-extra")
-    return [name for name in ledger.jobs() if name in wanted and _type(ledger, name) == "extra"]
+def parts_of(ledger: Ledger, whole: str) -> list[str]:
+    """Jobs that `audit` has made of this one: its audit, and its search for extra objects."""
+    wanted = {
+        f"{whole}-audit": "audit",
+        f"{whole}-extra": "extra",
+        f"{whole.removesuffix('-audit')}-extra": "extra",
+    }
+    return [
+        name for name in ledger.jobs() if name in wanted and _type(ledger, name) == wanted[name]
+    ]
 
 
 def _type(ledger: Ledger, name: str) -> str:

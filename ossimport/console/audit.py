@@ -168,7 +168,7 @@ class Audit:
 
     def _run(self, ledger: Ledger, extra: JobConfig | None) -> AuditReport:
         if extra is None:
-            for name in actions.extra_jobs(ledger, self._audit.name):
+            for name in actions.parts_of(ledger, self._audit.name):
                 actions.clean_job(self._system, ledger, name, archive=False)
                 self._say(f"What an earlier audit looked for with --extra is forgotten: {name}")
         for job in (self._audit, extra):

@@ -98,6 +98,9 @@ def stat(system: SystemConfig, names: tuple[str, ...], as_json: bool) -> None:
     with borrow.ledger(system) as ledger:
         there = actions.snapshots(ledger)
         limits = (ledger.limits(), ledger.in_force(), time.time())
+    if not system.redis_url and control.supervisor(system) is None:
+        # The last speed that a master told; with redisUrl, one may run on another host.
+        there = [replace(each, objects_per_second=0.0, bytes_per_second=0.0) for each in there]
     found = _chosen(system, there, () if names == ("detail",) else names)
     hosts = states(system) if found is there else []
     if as_json:
@@ -205,18 +208,19 @@ def retry_text(ledger: Ledger, name: str) -> str:
 def clean(system: SystemConfig, job: str | None, *, no_archive: bool) -> None:
     """Forget a job, not the objects at OSS. Its records and logs move to master/history.
 
-    With an audit goes its search for extra objects.
+    With a job goes what the verb `audit` has made of it, NAME-audit and NAME-extra.
     """
     with borrow.ledger(system) as ledger:
-        name = job or only_job(ledger)
-        # Of no use without the audit that it is a part of.
-        for other in (*actions.extra_jobs(ledger, name), name):
-            clean_with_words(system, ledger, other, archive=not no_archive)
+        name = job or only_job(ledger, besides_parts=True)
+        clean_with_words(system, ledger, name, archive=not no_archive)
 
 
-def only_job(ledger: Ledger) -> str:
-    """The name of the job, if there is one job only. Raises JobError."""
+def only_job(ledger: Ledger, *, besides_parts: bool = False) -> str:
+    """The name of the job, if there is one job only, or one with its parts. Raises JobError."""
     names = ledger.jobs()
+    if besides_parts:
+        parts = {part for name in names for part in actions.parts_of(ledger, name)}
+        names = [name for name in names if name not in parts]
     if not names:
         raise JobError(report.stat_text([]))
     if len(names) > 1:
@@ -227,7 +231,9 @@ def only_job(ledger: Ledger) -> str:
 def clean_with_words(
     system: SystemConfig, ledger: Ledger, name: str, *, archive: bool = True
 ) -> None:
-    """Clean a job, and say so as the original does."""
+    """Clean a job and its parts, and say so as the original does."""
+    for part in actions.parts_of(ledger, name):
+        clean_with_words(system, ledger, part, archive=archive)
     left, kept = actions.clean_job(system, ledger, name, archive=archive)
     home = "." if system.working_dir == system.home else str(system.working_dir)
     click.echo(f"delete jobs dir:{home}/master/jobs/{name}/")

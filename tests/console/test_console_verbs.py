@@ -3,12 +3,15 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from ossimport import __version__
+from ossimport.config import load_system
+from ossimport.service import borrow
 from tests.servers.installation import Installation, free_port
 
 SUPPORT = """\
@@ -201,6 +204,30 @@ def test_stat_shows_the_jobs_that_are_named(installation: Installation) -> None:
         assert wrong.stderr == (
             "Error: There is no job of the name job_tow. There are: job_one, job_two, job_three.\n"
         )
+
+
+def test_the_only_job_is_cleaned_with_its_audit(installation: Installation) -> None:
+    installation.fill(1)
+    assert installation.run("submit").returncode == 0
+    with borrow.ledger(load_system(installation.conf / "sys.properties")) as ledger:
+        job = ledger.job("local_test")
+        ledger.create_job(replace(job, name="local_test-audit", job_type="audit"))
+    cleaned = installation.run("clean")
+    assert cleaned.returncode == 0
+    assert "Clean job:local_test-audit completed.\n" in cleaned.stdout
+    assert "Clean job:local_test completed.\n" in cleaned.stdout
+    assert json.loads(installation.run("stat", "--json").stdout)["jobs"] == []
+
+
+def test_the_last_speed_of_a_service_that_is_stopped_is_not_shown(
+    installation: Installation,
+) -> None:
+    installation.fill(1)
+    assert installation.run("submit").returncode == 0
+    with borrow.ledger(load_system(installation.conf / "sys.properties")) as ledger:
+        ledger.set_speed("local_test", 5, 500)
+    assert installation.stat()["speed"] == {"objectsPerSecond": 0.0, "bytesPerSecond": 0.0}
+    assert "speed: 0 B/s, 0.0 objects/s\n" in installation.run("stat").stdout
 
 
 def test_without_jobs_stat_retry_and_clean_say_so(installation: Installation) -> None:

@@ -1,0 +1,40 @@
+"""Which jobs `audit` has made of another one, and go with it."""
+
+from dataclasses import replace
+
+import pytest
+
+from ossimport.console.actions import parts_of
+from ossimport.console.jobs import only_job
+from ossimport.errors import JobError
+from ossimport.ledger.memory import MemoryLedger
+from tests.unit.cluster import JOB
+
+
+def ledger_of(**types: str) -> MemoryLedger:
+    """A ledger with a job of each name, `_` for -."""
+    ledger = MemoryLedger(clock=lambda: 0.0)
+    for number, (name, job_type) in enumerate(types.items()):
+        job = replace(JOB, name=name.replace("_", "-"), job_type=job_type, created_ms=number + 1)
+        ledger.create_job(job)
+    return ledger
+
+
+def test_an_audit_and_a_search_for_extra_objects_are_parts_of_their_job() -> None:
+    ledger = ledger_of(photos="import", photos_audit="audit", photos_extra="extra", other="import")
+    assert parts_of(ledger, "photos") == ["photos-audit", "photos-extra"]
+    assert parts_of(ledger, "photos-audit") == ["photos-extra"]
+    assert parts_of(ledger, "photos-extra") == parts_of(ledger, "other") == []
+
+
+def test_an_import_that_is_called_so_is_a_part_of_nothing() -> None:
+    ledger = ledger_of(photos="import", photos_audit="import", photos_extra="import")
+    assert parts_of(ledger, "photos") == []
+
+
+def test_a_job_with_its_parts_is_the_only_one_where_they_do_not_matter() -> None:
+    ledger = ledger_of(photos="import", photos_audit="audit", photos_extra="extra")
+    assert only_job(ledger, besides_parts=True) == "photos"
+    with pytest.raises(JobError, match="several jobs"):
+        only_job(ledger)
+    assert only_job(ledger_of(photos_audit="audit"), besides_parts=True) == "photos-audit"
