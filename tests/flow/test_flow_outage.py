@@ -50,6 +50,9 @@ def test_a_job_whose_destination_is_gone_leaves_its_workers_to_others(tmp_path: 
         assert 0 < held["objects"]["copied"] < FILES
         assert "waiting: the destination" in made.verb("stat")
 
+        wait_for(lambda: made.logs().count("job local_test waits") > 2, "another look or two", 120)
+        assert made.logs().count("is handed back") == 1, "who looks again claims nothing"
+
         way.reopen()
         wait_for(lambda: jobs(made)["local_test"]["state"] == "Succeed", "the job that waited", 120)
         ended = jobs(made)["local_test"]
