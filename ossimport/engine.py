@@ -127,7 +127,7 @@ class CopyEngine:
             key=it.info.key,
         )
 
-    async def _copy_version(self, it: Copying) -> CopyResult:
+    def _copy_version(self, it: Copying) -> Awaitable[CopyResult]:
         info = it.info
         key = naming.dest_key(self.policy.dest_prefix, info.key)
         if info.size > self.ends.dest.limits.max_object_size:
@@ -137,11 +137,18 @@ class CopyEngine:
                 op="put",
                 key=key,
             )
-        if it.may_skip and await self._is_there(it, key):
+        return self._unless_there(it, key) if it.may_skip else self._write(it, key)
+
+    async def _unless_there(self, it: Copying, key: str) -> CopyResult:
+        if await self._is_there(it, key):
             return it.ended(Outcome.SKIPPED)
+        return await self._write(it, key)
+
+    def _write(self, it: Copying, key: str) -> Awaitable[CopyResult]:
+        """Have the service copy the object, or do it."""
         if self._inside is not None:
-            return await self._inside.copy(it, key, lambda: self._send(it, key))
-        return await self._send(it, key)
+            return self._inside.copy(it, key, lambda: self._send(it, key))
+        return self._send(it, key)
 
     async def _is_there(self, it: Copying, key: str) -> bool:
         """True if the destination holds this size and is not older.

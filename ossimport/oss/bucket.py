@@ -30,6 +30,19 @@ _MISREAD = frozenset({"/", "."})
 _DOTS = {".": "%2E", "..": "%2E%2E"}
 
 
+# Encoded, it is what it was, and nobody on the way finds anything in it to tidy up.
+_PLAIN = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?")
+
+
+def _encoded(key: str) -> tuple[str, str]:
+    """The path of a key, as it is signed and as it is sent."""
+    path = quote(key, errors="surrogateescape")
+    if "/." in path or "//" in path or path[:1] in _MISREAD:
+        # Or a proxy would tidy the path up, and another object would be asked for.
+        return path, _DOTS.get(path) or path.replace("/", "%2F")
+    return path, path
+
+
 class Access(NamedTuple):
     """Where a bucket is, and who asks."""
 
@@ -109,17 +122,15 @@ class OssBucket:
         An empty `key` is the bucket itself; any other is sent as it is, whether or not OSS can have
         it. `query` is by `encode_query`; `headers` are as `SignerV4.sign` wants them.
         """
-        path = quote(key, errors="surrogateescape")
-        sent = path
-        if "/." in path or "//" in path or path[:1] in _MISREAD:
-            # Or a proxy would tidy the path up, and another object would be asked for.
-            sent = _DOTS.get(path) or path.replace("/", "%2F")
+        path, sent = (key, key) if _PLAIN.fullmatch(key) else _encoded(key)
         target = f"{self._target_root}{sent}?{query}" if query else self._target_root + sent
         left = RENEWALS
         while True:
             try:
-                used = await self.credentials()
-                signed = self._signer.sign(method, self._root + path, query, headers, self._clock())
+                used, now = self._signs_for, self._clock()
+                if self.keys.due <= now or self.keys.current is not used:
+                    used = await self.credentials()
+                signed = self._signer.sign(method, self._root + path, query, headers, now)
                 response = await self._transport.request(
                     self.endpoint, method, target, signed, body, max_body=max_body
                 )

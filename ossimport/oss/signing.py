@@ -8,8 +8,9 @@ service's own rules are on "Include a V4 signature in the Authorization header" 
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from urllib.parse import quote
 
 _SERVICE = "oss"
@@ -36,10 +37,11 @@ def _encoded(text: str) -> str:
 
 
 @lru_cache(maxsize=256)  # the objects of a job differ in values, hardly ever in names
-def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of `names` that are signed, sorted."""
-    signed = (name for name in names if name.startswith("x-oss-") or name in _SIGNED_NAMES)
-    return tuple(sorted(signed))
+def _signed_lines(names: tuple[str, ...]) -> tuple[str, Callable[[Mapping[str, str]], object]]:
+    """The lines of those of `names` that are signed, sorted, and what takes their values out."""
+    signed = sorted(n for n in names if n.startswith("x-oss-") or n in _SIGNED_NAMES)
+    lines = "".join(f"{name.replace('%', '%%')}:%s\n" for name in signed)
+    return lines, itemgetter(*signed)
 
 
 class SignerV4:
@@ -70,8 +72,8 @@ class SignerV4:
         if int(now) != self._second:
             self._start_second(int(now))
         signed = {**headers, **self._own_headers}
-        lines = "".join([f"{name}:{signed[name]}\n" for name in _in_order(tuple(signed))])
-        request = f"{method}\n{path}\n{query}\n{lines}\n\n{_UNSIGNED}"
+        lines, values_of = _signed_lines(tuple(signed))
+        request = f"{method}\n{path}\n{query}\n{lines % values_of(signed)}\n\n{_UNSIGNED}"
         digest = hashlib.sha256(request.encode("latin-1")).hexdigest()
         inner = self._inner.copy()
         inner.update(f"{self._preamble}{digest}".encode())

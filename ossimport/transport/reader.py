@@ -20,25 +20,28 @@ class ResponseReader:
     def __init__(self, where: Where) -> None:
         self._where = where
         self._parser = HttpResponseParser(self)
-        self.begin(head_only=False, max_body=0)
-
-    def begin(self, *, head_only: bool, max_body: int) -> None:
-        """Get ready for the response to a request; `head_only` is for requests like HEAD."""
-        self.received = 0  # bytes since the request began
-        self.persistent = False  # another response may follow on this connection
-        self._head_only = head_only
-        self._max_body = max_body
-        self._status = 0  # of the final response, once its head is complete
         self._headers: dict[str, str] = {}  # of the final response
-        self._fields: list[tuple[bytes, bytes]] = []  # being read: of any head, or trailers
         self._chunks: list[bytes] = []  # of a body whose length is known, from one piece
         self._body: bytearray | None = None  # instead of `_chunks`, when more pieces have to come
         self._grown: bytearray | None = None  # a body whose length is not known, so far
+        self._refusal: StorageError | None = None
+        self.begin(head_only=False, max_body=0)
+
+    def begin(self, *, head_only: bool, max_body: int) -> None:
+        """Get ready for the response to a request; `head_only` is for requests like HEAD.
+
+        What a former response has left is gone: one that failed is the last of its connection.
+        """
+        self.received = 0  # bytes since the request began
+        self.persistent = False  # another response may follow on this connection
+        self._bare = head_only  # no body will come, whatever the head says
+        self._max_body = max_body
+        self._status = 0  # of the final response, once its head is complete
+        self._fields: list[tuple[bytes, bytes]] = []  # being read: of any head, or trailers
         self._size = 0  # bytes of body received
         self._length = -1  # bytes of body that the head promises; -1: it does not say
         self._silence = 0
         self._complete = False
-        self._refusal: StorageError | None = None
 
     @property
     def size(self) -> int:
@@ -80,6 +83,8 @@ class ResponseReader:
 
     def _response(self) -> Response:
         """What has been read. It is kept nowhere else: this connection may be idle for long."""
+        if not self._size:
+            return Response(self._status, self._headers, b"")
         chunks, self._chunks = self._chunks, []
         body = self._grown if self._body is None else self._body
         self._body = self._grown = None
@@ -113,7 +118,7 @@ class ResponseReader:
         if self._refusal is not None:
             raise self._refusal
         if self._complete:
-            if self._without_body():
+            if self._bare:
                 self._parser = HttpResponseParser(self)  # the old one may wait for a body
         elif self._size < self._length:
             self._body = bytearray(self._length)
@@ -121,9 +126,6 @@ class ResponseReader:
             self._chunks.clear()
         elif self._silence > _MAX_SILENCE:
             raise bad_response(self._where, f"more than {_MAX_SILENCE} bytes of headers")
-
-    def _without_body(self) -> bool:
-        return self._head_only or self._status in _NO_BODY
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser, for trailers as well."""
@@ -139,8 +141,8 @@ class ResponseReader:
             self._status = status
             self._headers = headers = fold_headers(fields)
             self.persistent = self._parser.should_keep_alive()
-            if self._without_body():
-                self._complete = True
+            if self._bare or status in _NO_BODY:
+                self._bare = self._complete = True
             elif "content-length" in headers:
                 self._length = int(headers["content-length"])
                 self._limit(self._length)
