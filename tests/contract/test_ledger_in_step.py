@@ -424,7 +424,6 @@ def test_both_ledgers_do_the_same_whatever_happens(server: Valkey) -> None:
         settings=settings(
             max_examples=40,
             stateful_step_count=60,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

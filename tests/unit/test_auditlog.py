@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ossimport.auditlog import (
@@ -53,7 +53,6 @@ def results(draw: st.DrawFn) -> CopyResult:
     )
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), TEXTS, results())
 @example(12, "a Detail:#3 size=1 proof=0 ms=1 tries=1", CopyResult(Outcome.COPIED))
 @example(
@@ -75,7 +74,6 @@ def test_an_outcome_is_read_back_as_it_was(number: int, key: str, result: CopyRe
     assert line.word.lower() == result.outcome.value
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), TEXTS, results())
 @example(1, "k", CopyResult(Outcome.SKIPPED, message="x Detail:#9 size=1 proof=2 ms=1 tries=1"))
 def test_the_fast_reader_agrees_with_the_full_one(
@@ -130,7 +128,6 @@ def test_an_outcome_can_be_taken_back() -> None:
     assert (line.word, line.number, line.key, line.result) == (CHECK_FAILED, 5, "a b", None)
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS, TOKENS, st.integers(1, 2**40))
 def test_an_upload_is_read_back(key: str, dest: str, upload_id: str, part_size: int) -> None:
     upload = Upload(dest, upload_id, part_size, ObjectInfo(key, 10**9), {})

@@ -201,7 +201,7 @@ def test_without_size_or_version_the_store_is_asked(tmp_path: Path) -> None:
         assert (entry.info.key, entry.info.size) == ("0007", 7)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.sampled_from([0, 1]))
 def test_any_key_comes_through_an_inventory(key: str, how: int) -> None:
     encode: Callable[[str], str] = [quote, quote_plus][how]

@@ -232,7 +232,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStore = StoreMachine.TestCase
-TestStore.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestStore.settings = settings(max_examples=200, stateful_step_count=30)
 
 
 def test_buckets_are_kept(tmp_path: Path) -> None:
