@@ -63,6 +63,8 @@ class Notes:
         self._bytes_of[mark] -= info.size
         self.bytes_done -= info.size
         self.marks[index] = Mark.LEFT
+        self.written.pop(index, None)
+        self._sizes.pop(index, None)
         self.lines.append(auditlog.format_check_failed(index, info.key, time.time()))
 
     def give(self, numbers: list[int], task_id: str) -> None:

@@ -114,6 +114,12 @@ def test_a_page_that_is_cut_off_anywhere_is_none() -> None:
             parse_blobs(body[:end])
 
 
+@pytest.mark.parametrize("size", ["1" * 18, "1" * 19, "", "-1", "1.0", "\u0661"])
+def test_a_size_is_up_to_18_digits(size: str) -> None:
+    body = PAGE.replace(">11<", f">{size}<").encode()
+    assert patterns_agree(body) == (size == "1" * 18)
+
+
 def test_every_octet_counts() -> None:
     """None can become one that does not belong there without the patterns letting go."""
     body = PAGE.encode()
