@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from ossimport.budget import Budget
 from ossimport.content_type import content_type
@@ -30,6 +30,9 @@ from ossimport.naming import dest_key, display
 from ossimport.patience import Counting, End, Patience
 from ossimport.qetag import qetag
 from ossimport.sources.base import Checksum, Payload, Source, Tagged
+
+if TYPE_CHECKING:
+    from ossimport.parts import PartsCopy
 
 T = TypeVar("T")
 SaveUpload = Callable[[Upload | None], Awaitable[None]]
@@ -65,10 +68,10 @@ class Ends(NamedTuple):
     budget: Budget
 
     def ask_source(
-        self, request: Callable[[], Awaitable[T]], it: Counting | None = None
+        self, request: Callable[[], Awaitable[T]], it: Counting | None = None, attempts: int = 0
     ) -> Awaitable[T]:
         """Make a request to the source with patience."""
-        return self.patience.ask(self.at_source, request, it)
+        return self.patience.ask(self.at_source, request, it, attempts)
 
     def ask_dest(
         self, request: Callable[[], Awaitable[T]], it: Counting | None = None, attempts: int = 0
@@ -85,6 +88,10 @@ class Engine(Protocol):
 
     @property
     def ends(self) -> Ends: ...
+
+    @property
+    def parts(self) -> "PartsCopy":
+        """What copies large objects, and helps others to."""
 
     @property
     def moving(self) -> int:

@@ -27,8 +27,8 @@ LOST_AFTER_S = 10.0  # a dispatched task that nobody claimed, and whose message 
 class Queue(NamedTuple):
     """The way to the workers."""
 
-    send: Callable[[str, str], None]
-    waiting: Callable[[], set[str]]
+    send: Callable[[str, str, str], None]  # job, task id, the message's own id
+    waiting: Callable[[], set[str]]  # ids of messages
 
 
 class Demand(NamedTuple):
@@ -37,7 +37,7 @@ class Demand(NamedTuple):
     job: str
     priority: int
     pending: int
-    in_flight: int  # tasks that workers hold or were told of
+    in_flight: int  # tasks that workers hold, help with, or were told of
     ended: int
 
 
@@ -60,29 +60,33 @@ def deal(room: int, demands: Iterable[Demand]) -> Counter[str]:
 
 
 class Asked(NamedTuple):
-    """A task whose holder is asked for a share."""
+    """A task whose holder is asked for a share; or offers parts of its last, large object."""
 
     job: str
     task_id: str
     fence: int
+    offered: int = 0  # parts
 
 
 def whom_to_ask(idle: int, running: Iterable[tuple[str, RunningTask]]) -> Counter[Asked]:
     """Say how many of the idle workers should take a share of which running task.
 
-    Each goes where the share will be largest. A task with one object left cannot be shared.
+    Each goes where the share will be largest. No more are sent to parts on offer than there are.
     """
     asked: Counter[Asked] = Counter()
-    heap: list[tuple[float, int, Asked]] = []
+    heap: list[tuple[float, int, int, Asked]] = []
     for job, task in running:
-        if task.objects_total - task.objects_done > 1:
-            left = task.bytes_total - task.bytes_done + task.objects_total - task.objects_done
-            heap.append((-left / 2, left, Asked(job, task.task_id, task.fence)))
+        left = task.bytes_total - task.bytes_done + task.objects_total - task.objects_done
+        whom = Asked(job, task.task_id, task.fence, task.offered)
+        if task.objects_done < task.objects_total:
+            heap.append((-left / (task.helpers + 2), left, task.helpers, whom))
     heapq.heapify(heap)
     while heap and asked.total() < idle:
-        _, left, whom = heap[0]
+        _, left, helpers, whom = heapq.heappop(heap)
         asked[whom] += 1
-        heapq.heapreplace(heap, (-left / (asked[whom] + 2), left, whom))
+        if asked[whom] != whom.offered:
+            share = left / (helpers + asked[whom] + 2)
+            heapq.heappush(heap, (-share, left, helpers, whom))
     return asked
 
 
@@ -139,6 +143,7 @@ class Dispatch:
         """
         tasks, dispatched = snapshot.tasks, snapshot.tasks[TaskState.DISPATCHED]
         waits = bool(snapshot.job.reason)
+        helpers = sum(task.helpers for task in snapshot.running)
         pending = tasks[TaskState.PENDING] if snapshot.job.state is JobState.RUNNING else 0
         if waits:
             pending = 0 if dispatched else min(1, pending)
@@ -146,14 +151,24 @@ class Dispatch:
             self._name,
             snapshot.job.priority,
             pending=pending,
-            in_flight=tasks[TaskState.RUNNING] + (0 if waits else dispatched),
+            in_flight=tasks[TaskState.RUNNING] + helpers + (0 if waits else dispatched),
             ended=tasks[TaskState.SUCCEED] + tasks[TaskState.FAILED],
         )
 
     def send(self, number: int) -> None:
         """Send messages for so many pending tasks."""
         for task_id in self._ledger.dispatch(self._name, number):
-            self._queue.send(self._name, task_id)
+            self._queue.send(self._name, task_id, task_id)
+
+    def call_helpers(self, task_id: str, number: int) -> None:
+        """Send so many messages for a running task whose holder offers parts of an object.
+
+        Whoever finds a task held asks for such parts. Those that were not taken yet are not sent
+        again: workers may be gone that were here a moment ago.
+        """
+        waiting = self._queue.waiting()
+        for message in {f"{task_id}+{count}" for count in range(1, number + 1)} - waiting:
+            self._queue.send(self._name, task_id, message)
 
     def take_back_lost(self) -> None:
         """Take tasks back from workers that died."""
@@ -184,5 +199,5 @@ class Dispatch:
         self._missed = set(missed).difference(lost)
         for task_id in lost:
             log.warning("task %s: its message is gone, sent again", task_id)
-            self._queue.send(self._name, task_id)
+            self._queue.send(self._name, task_id, task_id)
         self._ledger.sent_again(self._name, lost)

@@ -92,6 +92,10 @@ class JobDriver:
         """Tell the workers of so many pending tasks."""
         self._dispatch.send(number)
 
+    def call_helpers(self, task_id: str, number: int) -> None:
+        """Tell so many workers of parts that the holder of a task offers."""
+        self._dispatch.call_helpers(task_id, number)
+
     def _wait_for_round(self, job: Job) -> bool:
         begun = self._rounds.begin_if_due(job)
         if begun:

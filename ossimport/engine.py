@@ -63,15 +63,15 @@ class CopyEngine:
             Patience(policy.attempts, jitter=jitter, sleep=sleep),
             budget,
         )
-        self._parts = PartsCopy(self.ends, policy)
+        self.parts = PartsCopy(self.ends, policy)
         self._inside: ServerCopy | None = None
         if origins is not None:
-            self._inside = ServerCopy(self.ends, origins, policy, self._parts)
+            self._inside = ServerCopy(self.ends, origins, policy, self.parts)
 
     @property
     def moving(self) -> int:
         """Bytes at the destination of large objects that are not finished."""
-        return self._parts.moving
+        return self.parts.moving
 
     async def close(self) -> None:
         """Give back what both ends hold. Idempotent."""
@@ -175,14 +175,14 @@ class CopyEngine:
     def _send(self, it: Copying, key: str) -> Awaitable[CopyResult]:
         """Read the object and send it, in one request or in parts."""
         if it.info.size > self.policy.multipart_threshold:
-            return self._parts.copy(it, key)
+            return self.parts.copy(it, key)
         return self._send_whole(it, key)
 
     # -- one request -----------------------------------------------------------------------------
 
     async def _send_whole(self, it: Copying, key: str) -> CopyResult:
         if it.upload is not None:
-            await self._parts.drop(it)
+            await self.parts.drop(it)
         size = it.info.size
         await self.ends.budget.take(size)
         try:

@@ -185,9 +185,12 @@ class Master:
     def _ask_for_shares(self, idle: int) -> None:
         """Nothing is pending and workers are idle: let them help those that are not."""
         running = [(name, task) for name, each in self._drivers.items() for task in each.running]
-        for (name, task_id, fence), takers in whom_to_ask(idle, running).items():
+        for (name, task_id, fence, offered), takers in whom_to_ask(idle, running).items():
             try:
-                self._ledger.ask_share(name, task_id, fence, takers, 3 * ASK_S)
+                if offered:
+                    self._drivers[name].call_helpers(task_id, takers)
+                else:
+                    self._ledger.ask_share(name, task_id, fence, takers, 3 * ASK_S)
             except JobNotFound:
                 continue  # cleaned in this moment
 

@@ -232,6 +232,11 @@ class CopyResult(NamedTuple):
     etag: str = ""  # for COPIED: of what this copy wrote, as the destination calls it
 
 
+# A part that is made: its etag, and the CRC64 of its bytes, None if the service copied it and did
+# not say.
+Part = tuple[str, int | None]
+
+
 class Upload(NamedTuple):
     """A multipart upload that has begun: enough to go on with it, or to abort it."""
 
@@ -239,8 +244,7 @@ class Upload(NamedTuple):
     upload_id: str
     part_size: int
     source: ObjectInfo  # the version whose bytes the parts hold
-    # part number -> (etag, CRC64 of its bytes; None if the service copied it and did not say)
-    parts: dict[int, tuple[str, int | None]]
+    parts: dict[int, Part]  # by part number, from 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ We read and send them; or the service makes them of an object that it holds alre
 import asyncio
 import logging
 import time
-from collections import deque
+from functools import partial
 
 from ossimport.config.meta_map import META
 from ossimport.copying import (
@@ -14,15 +14,14 @@ from ossimport.copying import (
     CopyPolicy,
     Ends,
     arriving_with_tags,
-    hash_body,
     proof_of,
-    verify,
 )
 from ossimport.crc64 import crc64_combine
 from ossimport.dest.base import Limits, Stored
 from ossimport.errors import Fatal, Permanent, Transient
 from ossimport.fidelity.arriving import OBJECT_ACL
 from ossimport.model import CopyResult, Origin, Outcome, Upload
+from ossimport.part_making import BORROWED_ATTEMPTS, PartMaker, PartsLeft
 from ossimport.sources.base import Checksum, Payload
 
 log = logging.getLogger(__name__)
@@ -41,29 +40,37 @@ def part_size_for(size: int, wished: int, limits: Limits) -> int:
     return min(max(wished, fewest, limits.min_part_size), limits.max_part_size)
 
 
-class Moving:
-    """Bytes at the destination of large objects that are not finished."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-
-
 class PartsCopy:
     """Copies large objects of one job."""
 
     def __init__(self, ends: Ends, policy: CopyPolicy) -> None:
         self._ends = ends
         self._policy = policy
-        self._moved = Moving()
+        self._under_way: dict[str, PartsLeft] = {}  # by upload id
 
     @property
     def moving(self) -> int:
         """Bytes at the destination of objects that are not finished."""
-        return self._moved.bytes
+        return sum(left.bytes_made for left in self._under_way.values())
+
+    @property
+    def in_flight(self) -> int:
+        """How many parts of one object are made at a time."""
+        return self._policy.parts_in_flight
+
+    def left_of(self, upload: Upload) -> PartsLeft | None:
+        """What is left of an upload, if its parts are made now, and could be made elsewhere."""
+        left = self._under_way.get(upload.upload_id)
+        return left if left is not None and left.lendable else None
+
+    async def help_with(self, left: PartsLeft) -> None:
+        """Make parts of an object that is another worker's."""
+        maker = PartMaker(self._ends, left, attempts=BORROWED_ATTEMPTS)
+        await maker.make_all(self._policy.parts_in_flight, maker.send)
 
     async def copy(self, it: Copying, key: str, origin: Origin | None = None) -> CopyResult:
         """Read the parts and send them; with an `origin`, have the service copy them."""
-        ends, in_flight = self._ends, self._policy.parts_in_flight
+        ends = self._ends
         # No bytes yet: only what travels with them, and the checksum of them all.
         if origin is None:
             about = await ends.ask_source(lambda: ends.source.read(it.info, 0, 0), it)
@@ -73,9 +80,9 @@ class PartsCopy:
         headers, unkept = await arriving_with_tags(ends, self._policy, it, about)
         acl = headers.pop(OBJECT_ACL, "")  # OSS takes it when the upload is finished
         upload = await self._open_upload(it, key, headers, origin)
-        making = _PartMaker(ends, it, upload, in_flight, self._moved, origin=origin)
+        left = self._under_way[upload.upload_id] = PartsLeft(upload, lendable=origin is None)
         try:
-            crc = await making.run()
+            crc = await self._make(it, left, origin)
             stated = _crc64_stated(about, crc, it.info.key)
             if origin is not None:
                 crc = origin.crc64
@@ -87,7 +94,8 @@ class PartsCopy:
             await asyncio.shield(it.save(upload))  # `retry` or the next holder goes on from here
             raise
         finally:
-            making.close()
+            left.end()
+            del self._under_way[upload.upload_id]
         it.upload = None
         await it.save(None)
         proof = proof_of(stored, stated)
@@ -141,6 +149,22 @@ class PartsCopy:
         it.upload = upload._replace(parts=parts)
         return it.upload
 
+    async def _make(self, it: Copying, left: PartsLeft, origin: Origin | None) -> int | None:
+        """Make what is missing; return the CRC64 of the whole object, None if one is not known."""
+        maker = PartMaker(self._ends, left, it)
+        saved = time.monotonic()
+
+        async def save_at_times() -> None:
+            nonlocal saved
+            if time.monotonic() - saved >= SAVE_INTERVAL_S:
+                saved = time.monotonic()
+                await it.save(left.upload)
+
+        make = maker.send if origin is None else partial(maker.copy, origin)
+        await maker.make_all(self._policy.parts_in_flight, make, save_at_times)
+        left.end()
+        return _crc64_of(left)
+
     async def _finish(self, it: Copying, upload: Upload, crc: int | None, acl: str) -> Stored:
         etags = {number: etag for number, (etag, _) in sorted(upload.parts.items())}
 
@@ -187,96 +211,15 @@ class PartsCopy:
         await it.save(None)
 
 
-class _PartMaker:
-    """Makes the parts of one large object, a few at a time."""
-
-    def __init__(
-        self,
-        ends: Ends,
-        it: Copying,
-        upload: Upload,
-        in_flight: int,
-        moving: Moving,
-        *,
-        origin: Origin | None,
-    ) -> None:
-        self._ends = ends
-        self._in_flight = in_flight
-        self._moving = moving
-        self._it = it
-        self._upload = upload
-        self._origin = origin
-        self._saved = time.monotonic()
-        self._moved = 0
-        self._count = -(-it.info.size // upload.part_size)
-        for number in upload.parts:
-            self._moved_by(len(self._span_of(number)))
-
-    async def run(self) -> int | None:
-        """Make what is missing; return the CRC64 of the whole object, None if one is not known."""
-        missing = deque(n for n in range(1, self._count + 1) if n not in self._upload.parts)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._in_flight, len(missing))):
-                    group.create_task(self._make_all(missing))
-        except BaseExceptionGroup as exc:
-            raise _first_of(exc) from exc
-        whole = 0
-        for number in range(1, self._count + 1):
-            _, crc = self._upload.parts[number]
-            if crc is None:
-                return None
-            whole = crc64_combine(whole, crc, len(self._span_of(number)))
-        return whole
-
-    def close(self) -> None:
-        """The object is not moving any more."""
-        self._moved_by(-self._moved)
-
-    async def _make_all(self, missing: deque[int]) -> None:
-        while missing:
-            number = missing.popleft()
-            make = self._send(number) if self._origin is None else self._copy(number, self._origin)
-            self._upload.parts[number] = await make
-            self._moved_by(len(self._span_of(number)))
-            if time.monotonic() - self._saved >= SAVE_INTERVAL_S:
-                self._saved = time.monotonic()
-                await self._it.save(self._upload)
-
-    async def _send(self, number: int) -> tuple[str, int | None]:
-        ends, it, upload = self._ends, self._it, self._upload
-        offset, size = self._span_of(number).start, len(self._span_of(number))
-        await ends.budget.take(size)
-        try:
-            payload = await ends.ask_source(lambda: ends.source.read(it.info, offset, size), it)
-            crc = await hash_body(payload.body)
-
-            async def send() -> str:
-                part = await ends.dest.upload_part(
-                    upload.key, upload.upload_id, number, payload.body
-                )
-                verify(crc, part.crc64, upload.key, "")
-                return part.etag
-
-            return await ends.ask_dest(send, it), crc
-        finally:
-            ends.budget.give(size)
-
-    async def _copy(self, number: int, origin: Origin) -> tuple[str, int | None]:
-        dest, upload, span = self._ends.dest, self._upload, self._span_of(number)
-        part = await self._ends.ask_dest(
-            lambda: dest.copy_part_from(upload.key, upload.upload_id, number, origin, span),
-            self._it,
-        )
-        return part.etag, part.crc64
-
-    def _span_of(self, number: int) -> range:
-        begin = (number - 1) * self._upload.part_size
-        return range(begin, min(begin + self._upload.part_size, self._it.info.size))
-
-    def _moved_by(self, amount: int) -> None:
-        self._moved += amount
-        self._moving.bytes += amount
+def _crc64_of(left: PartsLeft) -> int | None:
+    """The CRC64 of the whole object, of those of its parts; None if one is not known."""
+    whole = 0
+    for number in range(1, left.count + 1):
+        _, crc = left.upload.parts[number]
+        if crc is None:
+            return None
+        whole = crc64_combine(whole, crc, len(left.span(number)))
+    return whole
 
 
 def _crc64_stated(about: Payload, crc: int | None, key: str) -> Checksum | None:
@@ -295,9 +238,3 @@ def _crc64_stated(about: Payload, crc: int | None, key: str) -> Checksum | None:
             key=key,
         )
     return stated
-
-
-def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that the others followed from: the first one that is not a cancellation."""
-    first = group.exceptions[0]
-    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

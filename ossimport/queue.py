@@ -99,18 +99,25 @@ class Sender:
         self._app = make_app(redis_url)
         self._place = read_redis_url(redis_url)
 
-    def send(self, job: str, task_id: str) -> None:
-        """Tell the workers of a task. Sending again is harmless. Raises LedgerUnavailable."""
+    def send(self, job: str, task_id: str, message_id: str = "") -> None:
+        """Tell a worker of a task. Sending again is harmless. Raises LedgerUnavailable.
+
+        The message has the id of the task, unless it is one of several.
+        """
         try:
-            # The tracker shows `argsrepr`; the task's id has a column of its own.
+            # The tracker shows `argsrepr`; the message's id has a column of its own.
             self._app.send_task(
-                COPY, args=[job, task_id], task_id=task_id, argsrepr=job, queue=QUEUE
+                COPY,
+                args=[job, task_id],
+                task_id=message_id or task_id,
+                argsrepr=job,
+                queue=QUEUE,
             )
         except OperationalError as exc:
             raise self._translate(exc) from exc
 
     def waiting(self) -> set[str]:
-        """Ids of the tasks whose message no worker has taken yet. Raises LedgerUnavailable."""
+        """Ids of the messages that no worker has taken yet. Raises LedgerUnavailable."""
         with self._app.connection_for_read() as connection:
             try:
                 messages = connection.default_channel.client.lrange(QUEUE, 0, -1)

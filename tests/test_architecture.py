@@ -46,6 +46,7 @@ LAYERS = [
     {"listed", "limiter"},
     {
         "copying",
+        "part_making",
         "parts",
         "server_copy",
         "engine",

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from ossimport import manifest, naming, planner
 from ossimport.copying import Engine
@@ -23,10 +24,13 @@ from ossimport.listed import NOTHING_LISTED
 from ossimport.model import CopyResult, JobState, Mark, Outcome, TaskState, Upload
 from workers import shares
 from workers.headway import Headway
+from workers.lending import Lending
 from workers.notes import Notes
 from workers.verification import Checks, Verification
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LEASE_S = 30.0
 FLUSH_INTERVAL_S = 0.5
@@ -79,6 +83,7 @@ class TaskRun:
         self._begun: dict[int, asyncio.Task[CopyResult]] = {}  # large ones that are under way
         self._sharing = asyncio.Lock()
         self._headway = Headway(self._notes, lambda: engine.moving)
+        self._lending = Lending(claim, ledger, engine.parts, self._call)
 
     async def run(self) -> TaskState | None:
         """Work until the task has ended, and return how; None when it was handed back.
@@ -90,6 +95,7 @@ class TaskRun:
             asyncio.create_task(self._keep_flushing()),
             asyncio.create_task(self._keep_lease()),
             asyncio.create_task(self._keep_orders()),
+            asyncio.create_task(self._lending.keep()),
         ]
         telling = asyncio.create_task(self._keep_telling())
         work = asyncio.create_task(self._work())
@@ -198,6 +204,9 @@ class TaskRun:
             if sum(weights.values()) < shares.WORTH_S * self._headway.pace:
                 return
             parts = shares.shares(self._waiting, weights, list(self._begun), takers)
+            if not parts:  # one large object is all that is left
+                for index in self._begun:
+                    self._lending.offer(index, self._uploads.get(index))
             given = set(itertools.chain(*parts))
             self._waiting = deque(i for i in self._waiting if i not in given)
             begun = given.intersection(self._begun)
@@ -306,19 +315,17 @@ class TaskRun:
         self._notes.note_upload(index, known, upload)
         await self._call(lambda: self._ledger.save_upload(self._claim, index, upload))
 
-    async def _call(self, step: Callable[[], None]) -> None:
+    async def _call(self, step: Callable[[], T]) -> T:
         """Make a ledger call off the loop, again and again while Redis does not answer.
 
         Each is idempotent. It ends at the latest when the lease is lost (`_keep_lease`).
         """
         while not self._lost:
             try:
-                await asyncio.to_thread(step)
+                return await asyncio.to_thread(step)
             except LedgerUnavailable as exc:
                 log.warning("task %s: %s", self._claim.task_id, exc)
                 await asyncio.sleep(0.5)
-            else:
-                return
         raise StaleClaim("the lease ran out while Redis did not answer")
 
     async def _keep_lease(self) -> None:

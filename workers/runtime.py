@@ -39,6 +39,7 @@ from ossimport.sources import open_source
 from ossimport.sources.base import Origins, Source
 from ossimport.throttle import Cell, bandwidth
 from ossimport.transport import Transport
+from workers.helping import LOAN_LEASE_S, Help
 from workers.run_task import LEASE_S, TaskRun
 from workers.verification import Checks
 
@@ -119,7 +120,7 @@ class Runtime:
             raise
         claim = self._claim(job, task_id)
         if not isinstance(claim, Claim):
-            return Dealt(None, f"held by {claim.worker}" if claim else "nothing to do")
+            return self._loop.run_until_complete(self._help(claim, job, task_id, engine, progress))
         if claim.claims > MOST_CLAIMS:
             self._ledger.stop_job(claim, f"Uncaught: task {task_id} was begun {claim.claims} times")
             raise Fatal(f"task {task_id} never ends; see logs/import.log", code="Uncaught")
@@ -195,6 +196,26 @@ class Runtime:
         async with self._limiter.working(claim.job):
             state = await run.run()
         return Dealt(state, run.describe())
+
+    async def _help(
+        self,
+        held: Held | None,
+        job: str,
+        task_id: str,
+        engine: Engine,
+        progress: Callable[[str], None],
+    ) -> Dealt:
+        """Make parts of an object for the holder of the task, if he offers any."""
+        if held is None:
+            return Dealt(None, "nothing to do")
+        borrow = self._ledger.borrow
+        loan = borrow(job, task_id, self._worker, LOAN_LEASE_S, engine.parts.in_flight)
+        if loan is None:
+            return Dealt(None, f"held by {held.worker}")
+        helping = Help(loan, engine.parts, self._ledger, stopping=self._stopping, progress=progress)
+        async with self._limiter.working(job):
+            await helping.run()
+        return Dealt(None, helping.describe())
 
     async def _ready_engine(self, record: Job) -> tuple[JobConfig, Engine]:
         """The engine of a job, when there are credentials for both ends. Raises Waiting if not.

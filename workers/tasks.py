@@ -110,7 +110,7 @@ def _is_stopping() -> bool:
 @app.task(name=COPY, bind=True, throws=(TaskFailed, Fatal))
 def copy(self: Task, job: str, task_id: str) -> str:
     """Copy the objects of a task. A message that comes twice is dropped by the claim."""
-    hostname = self.request.hostname
+    hostname, message_id = self.request.hostname, self.request.id
 
     def progress(text: str) -> None:
         """Called in a thread of its own, where `self.request` is nobody's."""
@@ -118,7 +118,7 @@ def copy(self: Task, job: str, task_id: str) -> str:
         try:
             with app.events.default_dispatcher(hostname=hostname) as dispatcher:
                 # The tracker shows `result`, and no other field, while a task runs.
-                dispatcher.send("task-progress", uuid=task_id, result=text)
+                dispatcher.send("task-progress", uuid=message_id, result=text)
         except (OperationalError, *app.connection_for_write().connection_errors) as exc:
             log.debug("progress not sent: %s", exc)
 

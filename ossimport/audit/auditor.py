@@ -31,6 +31,7 @@ from ossimport.engine import CopyEngine
 from ossimport.errors import Permanent, Transient
 from ossimport.listed import NOTHING_LISTED, Listed
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
+from ossimport.parts import PartsCopy
 from ossimport.sources.base import Source
 from ossimport.wording import counted
 
@@ -64,6 +65,10 @@ class Auditor:
     @property
     def ends(self) -> Ends:
         return self._engine.ends
+
+    @property
+    def parts(self) -> PartsCopy:
+        return self._engine.parts
 
     @property
     def moving(self) -> int:

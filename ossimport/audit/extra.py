@@ -12,6 +12,7 @@ from ossimport.engine import CopyEngine
 from ossimport.errors import Permanent, Transient
 from ossimport.listed import NOTHING_LISTED, Listed, list_range
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
+from ossimport.parts import PartsCopy
 from ossimport.sources.base import Listable
 from ossimport.wording import counted
 
@@ -30,6 +31,10 @@ class ExtraAuditor:
     @property
     def ends(self) -> Ends:
         return self._engine.ends
+
+    @property
+    def parts(self) -> PartsCopy:
+        return self._engine.parts
 
     @property
     def moving(self) -> int:

@@ -1,6 +1,6 @@
 """What both ledgers compute alike. Pure functions."""
 
-from ossimport.model import Mark, TaskState
+from ossimport.model import Mark, TaskState, Upload
 
 
 def count_marked(marks: bytes | bytearray) -> int:
@@ -11,6 +11,13 @@ def count_marked(marks: bytes | bytearray) -> int:
 def earlier_claims(state: TaskState, marks: bytes, log_size: int) -> int:
     """How many claims a restored task counts for: one if it had begun, else none."""
     return int(state is TaskState.RUNNING or count_marked(marks) > 0 or log_size > 0)
+
+
+def add_returned(uploads: dict[int, Upload], index: int, returned: Upload) -> None:
+    """Add the parts that others made of the upload of an object, if it is still that upload."""
+    upload = uploads.get(index)
+    if upload is not None and upload.upload_id == returned.upload_id:
+        uploads[index] = upload._replace(parts={**upload.parts, **returned.parts})
 
 
 def thousandths(rate: float) -> int:

@@ -15,19 +15,23 @@ holder is merely late. Fences grow with every claim in a job, also when Redis lo
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from ossimport.ledger.lending import LendingLedger
 from ossimport.ledger.values import (
     SHOWN_RUNNING,
     USUAL_PRIORITY,
     Claim,
+    Collected,
     Cut,
     Event,
     EventKind,
     Flush,
     Held,
     Job,
+    Loan,
     Orders,
     PlannedTask,
     PlanStep,
+    Repayment,
     RunningTask,
     ScanFailure,
     ScanState,
@@ -40,6 +44,7 @@ __all__ = [
     "SHOWN_RUNNING",
     "USUAL_PRIORITY",
     "Claim",
+    "Collected",
     "ConsoleLedger",
     "Cut",
     "Event",
@@ -48,10 +53,12 @@ __all__ = [
     "Held",
     "Job",
     "Ledger",
+    "Loan",
     "MasterLedger",
     "Orders",
     "PlanStep",
     "PlannedTask",
+    "Repayment",
     "RunningTask",
     "ScanFailure",
     "ScanState",
@@ -248,7 +255,7 @@ class MasterLedger(Protocol):
         """
 
 
-class WorkerLedger(Protocol):
+class WorkerLedger(LendingLedger, Protocol):
     """The worker's third. Calls with a claim raise StaleClaim when the claim is not live."""
 
     def enlist(self, worker: str, slots: int, lease_s: float) -> None:

@@ -62,5 +62,5 @@ class ConsolePart(Scripted):
             at.hold,
             at.limits,
         ]
-        args = [name, at.task_prefix, at.uploads_prefix]
+        args = [name, at.uploads_prefix, at.task_prefix, *at.lending_prefixes]
         self._run("forget_job", name, [JOBS, *indexes, *others], args)

@@ -22,6 +22,9 @@ work on a job only those that create and forget one or set its limit touch any o
 | `oi:{job}:limits` | string | the job's limit | set_limit, restore_limits | forget_job |
 | `oi:{job}:task:ID` | hash | one task that has not ended | plan, cut, worker | finish |
 | `oi:{job}:uploads:ID` | hash | object index -> packed Upload | save_upload | forget_upload |
+| `oi:{job}:lent:ID` | hash | the large object whose parts others may make | lend | lend, finish |
+| `oi:{job}:offer:ID` | zset | its parts that nobody has | lend, repay | borrow, collect |
+| `oi:{job}:returned:ID` | list | packed parts that others made of it | repay | lend, finish |
 | `oi:limits` | hash | scope -> limit, and their version | set_limit, restore_limits | never |
 | `oi:rates` | zset | rate, by the end of its last lease | lease_shares | two minutes unused |
 | `oi:rate:NAME` | hash | who has which share of one rate | lease_shares | two minutes unused |
@@ -59,6 +62,15 @@ Fields of `oi:{job}:task:ID`
     moving                   bytes of unfinished large objects already at the destination
     flushes                  number of the last flush
     log                      bytes of audit.log text so far: the offset of the next
+    offered helpers          parts of its large object that nobody has, workers that have some
+
+Fields of `oi:{job}:lent:ID`. What is offered dies with the claim, what was returned does not
+    claim                    fence of the holder's claim
+    index upload             the object, packed Upload without parts
+    LOAN (a fence)           "end of the lease in server ms, part numbers with commas, worker"
+
+In `oi:{job}:offer:ID` a part is scored by its number; by its negative, if a borrower could not make
+it: only the holder may then.
 
 Fields of `oi:rate:NAME`, in thousandths per second. NAME is a scope, then ` bytes` or ` requests`;
 or `slow HOST:PORT`: the requests to an endpoint that refuses some
@@ -94,9 +106,24 @@ class JobKeys:
         self.limits = f"{self.job}:limits"
         self.task_prefix = f"{self.job}:task:"
         self.uploads_prefix = f"{self.job}:uploads:"
+        self.lent_prefix = f"{self.job}:lent:"
+        self.offer_prefix = f"{self.job}:offer:"
+        self.returned_prefix = f"{self.job}:returned:"
 
     def task(self, task_id: str) -> str:
         return self.task_prefix + task_id
 
     def uploads(self, task_id: str) -> str:
         return self.uploads_prefix + task_id
+
+    def lending(self, task_id: str) -> list[str]:
+        """What is lent of a task's object, on offer, returned."""
+        return [
+            self.lent_prefix + task_id,
+            self.offer_prefix + task_id,
+            self.returned_prefix + task_id,
+        ]
+
+    @property
+    def lending_prefixes(self) -> list[str]:
+        return self.lending("")

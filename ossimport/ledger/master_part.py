@@ -165,7 +165,7 @@ class MasterPart(Scripted):
         at = JobKeys(job.name)
         queues = [at.pending, at.dispatched, at.running]
         keys = [at.job, *queues, at.lanes, at.unlisted, at.ended, at.outbox, at.restored]
-        args: list[Argument] = [job.created_ms, job.round, at.task_prefix]
+        args: list[Argument] = [job.created_ms, job.round, at.task_prefix, *at.lending_prefixes]
         self._run("begin_round", job.name, keys, args)
 
 

@@ -16,6 +16,7 @@ from ossimport.model import (
     Lane,
     ObjectInfo,
     Outcome,
+    Part,
     Proof,
     Tally,
     TaskState,
@@ -62,6 +63,16 @@ def unpack_upload(packed: bytes) -> Upload:
         ObjectInfo(*source),
         {number: (etag, crc64) for number, (etag, crc64) in parts.items()},
     )
+
+
+def pack_part(number: int, part: Part) -> bytes:
+    """A part that a borrower has made."""
+    return _pack([number, *part])
+
+
+def unpack_parts(packed: Sequence[bytes]) -> dict[int, Part]:
+    """Such parts, by their numbers."""
+    return {number: (etag, crc64) for number, etag, crc64 in map(_unpack, packed)}
 
 
 def _pack(value: object) -> bytes:
@@ -153,7 +164,9 @@ def event_from(event_id: bytes, flat: Sequence[bytes]) -> Event:
 def running_from(row: Sequence[bytes | int | None]) -> RunningTask:
     """One of the rows that `running_rows` in prelude.lua describes."""
     task_id, expired, worker, *numbers = row
-    fence, objects, bytes_, marked, marked_bytes, moving = (int(n or 0) for n in numbers)
+    fence, objects, bytes_, marked, marked_bytes, moving, offered, helpers = (
+        int(number or 0) for number in numbers
+    )
     return RunningTask(
         task_id=to_text(cast(bytes, task_id)),
         worker=to_text(cast(bytes, worker)),
@@ -163,6 +176,8 @@ def running_from(row: Sequence[bytes | int | None]) -> RunningTask:
         objects_total=objects,
         bytes_done=marked_bytes + moving,
         bytes_total=bytes_,
+        offered=offered,
+        helpers=helpers,
     )
 
 

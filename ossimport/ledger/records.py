@@ -1,12 +1,13 @@
 """What the ledger in memory keeps of a job and of its tasks. The caller holds the lock."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ossimport.errors import LedgerBehind, StaleClaim
-from ossimport.ledger.arithmetic import count_marked
+from ossimport.ledger.arithmetic import add_returned, count_marked
 from ossimport.ledger.base import (
     SHOWN_RUNNING,
     Claim,
@@ -20,10 +21,45 @@ from ossimport.ledger.base import (
     RunningTask,
     Snapshot,
 )
-from ossimport.model import Counts, Lane, Outcome, Proof, Tally, TaskState, Upload
+from ossimport.model import Counts, Lane, Outcome, Part, Proof, Tally, TaskState, Upload
 
 LISTED = "listed"
 UNCHANGED = "unchanged"
+
+
+@dataclass
+class LoanRecord:
+    """Parts that a worker has borrowed."""
+
+    worker: str
+    deadline_ms: int
+    numbers: Sequence[int]
+
+
+@dataclass
+class Lent:
+    """The parts of a large object that others may make; see `keys.py` for the scores."""
+
+    claim: int
+    index: int
+    upload: Upload
+    offer: dict[int, int]  # part number -> score
+    loans: dict[int, LoanRecord] = field(default_factory=dict)  # by fence
+    returned: list[tuple[int, Part]] = field(default_factory=list)
+
+    def end_loans(self, now_ms: int, worker: str = "") -> None:
+        """End those whose lease has run out, and the one that this worker has."""
+        for fence, loan in list(self.loans.items()):
+            if loan.deadline_ms <= now_ms or loan.worker == worker:
+                self.offer |= {number: number for number in self.loans.pop(fence).numbers}
+
+    def take(self, count: int, lowest: float = -math.inf) -> list[int]:
+        """Take parts off the offer, those of the lowest scores first."""
+        free = sorted((score, n) for n, score in self.offer.items() if score >= lowest)
+        numbers = [number for _, number in free[:count]]
+        for number in numbers:
+            del self.offer[number]
+        return numbers
 
 
 @dataclass
@@ -46,6 +82,14 @@ class TaskRecord:
     claims: int = 0
     share: int = 0  # how many workers would take a share of it
     share_until_ms: int = 0
+    lent: Lent | None = None
+
+    @property
+    def live_lent(self) -> Lent | None:
+        """What its live claim offers."""
+        lent = self.lent
+        is_live = self.state is TaskState.RUNNING and lent and lent.claim == self.fence
+        return lent if is_live else None
 
 
 @dataclass
@@ -130,7 +174,12 @@ class JobRecord:
         )
 
     def uploads_of(self, task_id: str) -> dict[int, Upload]:
-        return {index: own_copy(upload) for index, upload in self.uploads.get(task_id, {}).items()}
+        """A task's uploads, with what others have returned of the parts of one."""
+        found = self.uploads.get(task_id, {})
+        uploads = {index: own_copy(upload) for index, upload in found.items()}
+        if lent := self.tasks[task_id].lent:
+            add_returned(uploads, lent.index, lent.upload._replace(parts=dict(lent.returned)))
+        return uploads
 
     def in_state(self, state: TaskState) -> list[tuple[str, TaskRecord]]:
         """The tasks of a state, in plan order."""
@@ -151,6 +200,8 @@ class JobRecord:
                 objects_total=task.planned.objects,
                 bytes_done=task.marked_bytes + task.moving,
                 bytes_total=task.planned.bytes,
+                offered=len(lent.offer) if (lent := task.live_lent) else 0,
+                helpers=len(lent.loans) if lent else 0,
             )
             for task_id, task in found
         ]

@@ -24,6 +24,7 @@ from ossimport.errors import (
 from ossimport.ledger.base import Ledger
 from ossimport.ledger.connecting import connect
 from ossimport.ledger.console_part import ConsolePart
+from ossimport.ledger.lending_part import LendingPart
 from ossimport.ledger.limits_part import LimitsPart
 from ossimport.ledger.master_part import MasterPart
 from ossimport.ledger.packing import to_bytes
@@ -57,7 +58,7 @@ def open_ledger(url: str) -> "RedisLedger":
     return RedisLedger(connect(place), place)
 
 
-class RedisLedger(ConsolePart, MasterPart, WorkerPart, LimitsPart):
+class RedisLedger(ConsolePart, MasterPart, WorkerPart, LendingPart, LimitsPart):
     """The ledger in one database of a server. Safe to share between threads.
 
     `client` must not decode responses. Make it after a fork, not before.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ossimport.model import Counts, JobState, Lane, Outcome, Proof, Tally, TaskState, Upload
+from ossimport.model import Counts, JobState, Lane, Outcome, Part, Proof, Tally, TaskState, Upload
 
 USUAL_PRIORITY = 5  # of 0 to 9
 NOTHING = Tally()
@@ -133,6 +133,35 @@ class Cut(NamedTuple):
     uploads: Mapping[int, int]
 
 
+class Loan(NamedTuple):
+    """A worker's right to make some parts of a large object whose task another worker holds."""
+
+    job: str
+    task_id: str
+    claim: int  # the fence of the holder's claim, with which the loan dies
+    fence: int
+    upload: Upload  # without parts
+    numbers: tuple[int, ...]  # of the parts that were lent first
+
+
+class Repayment(NamedTuple):
+    """What a borrower has to say. What it names nowhere of what it had is on offer again."""
+
+    made: Mapping[int, Part]  # since the last one
+    kept: Sequence[int]  # numbers of parts that it goes on to make
+    refused: Sequence[int] = ()  # that it could not make, and that only the holder shall try
+
+
+class Collected(NamedTuple):
+    """How it goes with the parts that the holder of a task has offered."""
+
+    numbers: Sequence[int]  # of parts that the holder is to make itself now
+    made: Mapping[int, Part]  # by others, not seen before
+    seen: int  # how many have been seen with these
+    offered: int  # parts that nobody has
+    loans: int  # workers that have some
+
+
 class EventKind:
     """What the outbox tells the master, in the order in which it happened."""
 
@@ -173,6 +202,8 @@ class RunningTask(NamedTuple):
     objects_total: int
     bytes_done: int
     bytes_total: int
+    offered: int = 0  # parts of its large object that others may make
+    helpers: int = 0  # workers that have some of them
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The worker's third of the Redis ledger. `base.WorkerLedger` says what each method promises."""
 
 from ossimport.ledger import packing
-from ossimport.ledger.arithmetic import count_marked, milliseconds
+from ossimport.ledger.arithmetic import add_returned, count_marked, milliseconds
 from ossimport.ledger.base import Claim, Cut, Flush, Held, Job, Orders
 from ossimport.ledger.keys import WORKERS, JobKeys
 from ossimport.ledger.scripted import Argument, Scripted
@@ -26,7 +26,9 @@ class WorkerPart(Scripted):
     ) -> Claim | Held | None:
         at = JobKeys(name)
         task, uploads = at.task(task_id), at.uploads(task_id)
+        lent, _, returned = at.lending(task_id)
         keys = [at.job, at.pending, at.dispatched, at.running, task, uploads, at.outbox]
+        keys += [lent, returned]
         args: list[Argument] = [task_id, worker, milliseconds(lease_s), dead]
         reply = self._run("claim", _about(name, task_id), keys, args)
         if reply is None:
@@ -34,6 +36,14 @@ class WorkerPart(Scripted):
         if reply[0] == b"held":
             return Held(worker=packing.to_text(reply[1]), fence=int(reply[2]))
         fields = packing.to_fields(reply[2])
+        uploads_of = {
+            int(index): packing.unpack_upload(packed)
+            for index, packed in packing.to_fields(reply[3]).items()
+        }
+        index, upload = reply[4]
+        if upload is not None:
+            lent_of = packing.unpack_upload(upload)._replace(parts=packing.unpack_parts(reply[5]))
+            add_returned(uploads_of, int(index), lent_of)
         return Claim(
             job=name,
             task_id=task_id,
@@ -41,10 +51,7 @@ class WorkerPart(Scripted):
             worker=worker,
             manifest=fields["manifest"],
             marks=fields.get("marks") or bytes(int(fields["objects"])),
-            uploads={
-                int(index): packing.unpack_upload(packed)
-                for index, packed in packing.to_fields(reply[3]).items()
-            },
+            uploads=uploads_of,
             flushes=int(fields.get("flushes", b"0")),
             claims=int(fields["claims"]),
         )
@@ -91,6 +98,7 @@ class WorkerPart(Scripted):
     def finish(self, claim: Claim, state: TaskState) -> None:
         at = JobKeys(claim.job)
         keys = [at.job, at.running, at.ended, at.task(claim.task_id), at.outbox]
+        keys += at.lending(claim.task_id)
         args: list[Argument] = [claim.task_id, claim.fence, state]
         self._run("finish", _about(*claim[:2]), keys, args)
 

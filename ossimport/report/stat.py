@@ -181,6 +181,7 @@ def job_json(snapshot: Snapshot) -> dict[str, object]:
                 "objectsTotal": task.objects_total,
                 "bytesDone": task.bytes_done,
                 "bytesTotal": task.bytes_total,
+                "helpers": task.helpers,
             }
             for task in snapshot.running
         ],

@@ -61,7 +61,7 @@ def main() -> None:
     ledger = open_ledger(url)
     client: Any = redis.Redis.from_url(url, decode_responses=True)
     queue = Queue(
-        send=lambda job, task_id: client.rpush(MESSAGES, task_id),
+        send=lambda job, task_id, message_id: client.rpush(MESSAGES, task_id),
         waiting=lambda: set(client.lrange(MESSAGES, 0, -1)),
     )
 

@@ -143,7 +143,7 @@ class ConsoleContract:
         }
         [row] = snapshot.running
         assert row[:4] == ("T4", "w1", claim.fence, False)
-        assert row[4:] == (1, 3, 14, 30)
+        assert row[4:8] == (1, 3, 14, 30)
         assert (snapshot.objects_per_second, snapshot.bytes_per_second) == (2.5, 1e9)
         assert snapshot.seq == ledger.scan_state(JOB.name).seq == 1
 

@@ -5,6 +5,7 @@ import pytest
 from ossimport.ledger.base import Ledger
 from tests.contract.ledger_console_contract import ConsoleContract
 from tests.contract.ledger_cut_contract import CutContract
+from tests.contract.ledger_lending_contract import LendingContract
 from tests.contract.ledger_limits_contract import LimitsContract
 from tests.contract.ledger_master_contract import MasterContract
 from tests.contract.ledger_material import JOB
@@ -15,6 +16,7 @@ from tests.contract.ledger_worker_contract import WorkerContract
 class LedgerContract(
     ConsoleContract,
     CutContract,
+    LendingContract,
     LimitsContract,
     MasterContract,
     SteeringContract,

@@ -230,7 +230,7 @@ class MasterContract:
         assert (again.uploads, again.flushes, again.claims) == ({2: UPLOAD}, 0, 2)
         assert again.fence > claim.fence
         [row] = ledger.running(JOB.name)
-        assert row[4:] == (1, 3, 10, 30)
+        assert row[4:8] == (1, 3, 10, 30)
         ledger.record(again, flush(1, left, [COPIED, COPIED, COPIED], "four"))
         assert ledger.outbox(JOB.name, 9)[-1].offset == 5
         ledger.finish(again, TaskState.SUCCEED)

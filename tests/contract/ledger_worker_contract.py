@@ -165,7 +165,7 @@ class WorkerContract:
         assert objects(snapshot) == {"listed": 3, "copied": 1, "failed": 1, "left": 1}
         assert snapshot.counts.copied.bytes == 10
         assert snapshot.proof[Proof.CRC64] == 1
-        assert [row[4:] for row in snapshot.running] == [(2, 3, 20, 30)]
+        assert [row[4:8] for row in snapshot.running] == [(2, 3, 20, 30)]
 
     def test_objects_that_lost_something_are_counted_once_and_taken_back(
         self, ledger: Ledger

@@ -57,7 +57,7 @@ class Cluster:
             wall_clock=lambda: self.now,
         )
 
-    def _send(self, job: str, task_id: str) -> None:
+    def _send(self, job: str, task_id: str, message_id: str) -> None:
         self.sent.append(task_id)
         self.messages.append(task_id)
 

@@ -98,7 +98,7 @@ def test_a_job_that_waits_takes_no_place_from_others() -> None:
     ledger.create_job(Job("waits", 1, "fingerprint", b"sealed"))
     tasks = [PlannedTask(f"t{number}", b"", 1, 1) for number in range(9)]
     ledger.plan("waits", PlanStep(1, {0: Lane()}, tasks))
-    dispatch = Dispatch("waits", ledger, Queue(lambda job, task: None, set), host="here")
+    dispatch = Dispatch("waits", ledger, Queue(lambda job, task, message: None, set), host="here")
     assert dispatch.demand(ledger.snapshot("waits")).pending == 9
     dispatch.send(4)
     before = dispatch.demand(ledger.snapshot("waits"))
@@ -119,7 +119,7 @@ def test_a_job_that_waits_is_tried_again_with_one_message_at_a_time() -> None:
     ledger.set_state("waits", JobState.RUNNING, "waiting: for credentials")
     sent: list[str] = []
     waiting: set[str] = set()
-    queue = Queue(lambda job, task: sent.append(task), lambda: set(waiting))
+    queue = Queue(lambda job, task, message: sent.append(task), lambda: set(waiting))
     dispatch = Dispatch("waits", ledger, queue, host="here")
     assert dispatch.demand(ledger.snapshot("waits")).pending == 1
 

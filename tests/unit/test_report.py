@@ -177,6 +177,7 @@ def test_stat_for_programs_has_the_promised_shape() -> None:
                         "objectsTotal": 42,
                         "bytesDone": 0,
                         "bytesTotal": 191048,
+                        "helpers": 0,
                     }
                 ],
             }

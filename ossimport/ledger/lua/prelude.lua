@@ -54,6 +54,25 @@ local function enqueue(job, pending, task, id, ...)
   redis.call('ZADD', pending, order, id)
 end
 
+-- Removes what is kept of the tasks in these queues under the prefixes ARGV[first] to the end.
+local function unlink_tasks(queues, first)
+  for _, queue in ipairs(queues) do
+    for _, id in ipairs(redis.call('ZRANGE', queue, 0, -1)) do
+      for at = first, #ARGV do
+        redis.call('UNLINK', ARGV[at] .. id)
+      end
+    end
+  end
+end
+
+-- A fence for a claim or a loan: the server's time in ms, and above every fence given in the job. So
+-- it also grows when Redis has lost its memory, and when its clock goes back.
+local function next_fence(job)
+  local fence = whole(math.max(number_at(job, 'fence') + 1, now_ms()))
+  redis.call('HSET', job, 'fence', fence)
+  return fence
+end
+
 -- Adds pairs of field and delta, ARGV[first] to the end, to a hash.
 local function add_pairs(hash, first)
   for at = first, #ARGV, 2 do
@@ -106,7 +125,7 @@ local function apply_scan(job, lanes, unlisted, first)
 end
 
 -- Up to `cap` running tasks (-1: all), those first whose lease ends first:
--- {id, 1 if expired, worker, fence, objects, bytes, marked, marked_bytes, moving}...
+-- {id, 1 if expired, worker, fence, objects, bytes, marked, marked_bytes, moving, offered, helpers}...
 local function running_rows(running, task_prefix, cap)
   local now = now_ms()
   local rows = {}
@@ -115,7 +134,7 @@ local function running_rows(running, task_prefix, cap)
   local scored = redis.call('ZRANGE', running, 0, last, 'WITHSCORES')
   for at = 1, #scored, 2 do
     local row = redis.call('HMGET', task_prefix .. scored[at], 'worker', 'fence', 'objects',
-      'bytes', 'marked', 'marked_bytes', 'moving')
+      'bytes', 'marked', 'marked_bytes', 'moving', 'offered', 'helpers')
     table.insert(row, 1, tonumber(scored[at + 1]) <= now and 1 or 0)
     table.insert(row, 1, scored[at])
     rows[#rows + 1] = row
@@ -149,4 +168,47 @@ local function add_flush(job, task, outbox, flush, counters)
     redis.call('HINCRBY', task, 'log', log_size)
     tell(outbox, 'log', id, 'offset', offset, 'log', log)
   end
+end
+
+-- Takes up to `count` parts off an offer, those of the lowest scores first; none with a score below
+-- `lowest`.
+local function take_parts(offer, lowest, count)
+  local numbers = redis.call('ZRANGEBYSCORE', offer, lowest, '+inf', 'LIMIT', 0, count)
+  for _, number in ipairs(numbers) do
+    redis.call('ZREM', offer, number)
+  end
+  return numbers
+end
+
+-- Ends the loans whose lease has run out, and the one that this worker has: what they had is on offer
+-- again. Returns how many loans there are now.
+local function end_loans(lent, offer, worker)
+  local now = now_ms()
+  local live = 0
+  local fields = redis.call('HGETALL', lent)
+  for at = 1, #fields, 2 do
+    if string.match(fields[at], '^%d+$') then
+      local ends, numbers, holder = string.match(fields[at + 1], '^(%d+) (%S*) (.*)$')
+      if tonumber(ends) > now and holder ~= worker then
+        live = live + 1
+      else
+        for number in string.gmatch(numbers, '%d+') do
+          redis.call('ZADD', offer, number, number)
+        end
+        redis.call('HDEL', lent, fields[at])
+      end
+    end
+  end
+  return live
+end
+
+-- Writes a loan down: until when it lasts, what it has, and who.
+local function set_loan(lent, loan, lease_ms, numbers, worker)
+  local ends = whole(now_ms() + lease_ms)
+  redis.call('HSET', lent, loan, ends .. ' ' .. table.concat(numbers, ',') .. ' ' .. worker)
+end
+
+-- Writes down in the task how many of its parts are on offer and how many workers have some.
+local function sum_up_loans(task, offer, loans)
+  redis.call('HSET', task, 'offered', redis.call('ZCARD', offer), 'helpers', loans)
 end
