@@ -1,8 +1,7 @@
 """One large object, whose parts several workers make; who holds it, who helps, and Redis may fail.
 
-Each worker may move 300 KiB per second, so that one alone would need 40 seconds. Those
-that join are on another host as far as anybody can see: nobody notices when they die but by their
-lease.
+All together are held back until those have come that are waited for. Those that join are on another
+host as far as anybody can see: nobody notices when they die but by their lease.
 """
 
 import os
@@ -20,14 +19,15 @@ from redis import Redis
 
 from ossimport.config import load_system
 from ossimport.ledger.redis import RedisLedger, open_ledger
+from ossimport.limits.limit import ALL, Limit
+from ossimport.limits.timetable import Rates
 from ossimport.service import redis_url
 from tests.servers.installation import write_properties
 from tests.servers.migration import Migration, migration, wait_for
 
 pytestmark = pytest.mark.slow
 
-RATE_KIB = 300
-PARTS = 120
+PARTS = 160
 SIZE = PARTS * 101 * 1024 - 77
 
 
@@ -36,19 +36,26 @@ def running(tmp_path: Path) -> Iterator[Migration]:
     """A job of one object, caught when its only worker is at it."""
     with migration(
         tmp_path / "home",
-        {"workerMaxThroughput(KB/s)": RATE_KIB, "workerProcessNum": 1, "workerTaskThreadNum": 12},
+        {"workerProcessNum": 1, "workerTaskThreadNum": 12},
         multipartUploadThreshold="1m",
         multipartUploadPartSize="101k",
     ) as made:
         made.write("large", random.Random(3).randbytes(SIZE))
-        made.begin_job()
-        made.wait_until(lambda job: job["tasks"]["running"])
+        made.verb("start")
+        limit(made, 80_000)
+        made.verb("submit", str(made.job_file))
         try:
             yield made
         finally:
             for process in made._begun:
                 process.kill()
                 process.wait()
+
+
+def limit(made: Migration, bytes_: float) -> None:
+    """How many bytes per second all workers may send."""
+    with ledger_of(made) as ledger:
+        ledger.set_limit(ALL, Limit(Rates(bytes_)).to_json())
 
 
 def join(made: Migration, number: int) -> "subprocess.Popen[str]":
@@ -73,6 +80,7 @@ def wait_for_helpers(made: Migration, number: int) -> None:
         wait_for(
             lambda: sum(task.helpers for task in ledger.running("local_test")) == number,
             f"{number} helpers",
+            90,
         )
 
 
@@ -84,7 +92,8 @@ def parts_by(made: Migration, number: int) -> int:
 
 
 def ends_complete(made: Migration) -> None:
-    job = made.finish(120)
+    limit(made, 1_000_000)
+    job = made.finish(150)
     assert job["state"] == "Succeed", job
     assert job["objects"]["copied"] == job["objects"]["listed"] == 1
     assert job["proof"]["2"] == 1
@@ -115,7 +124,9 @@ def test_a_helper_may_die(running: Migration) -> None:
 def test_the_holder_may_die_and_who_comes_next_has_what_others_made(running: Migration) -> None:
     join(running, 0)
     wait_for_helpers(running, 1)
+    limit(running, 1_000_000)
     time.sleep(3)  # some parts are returned
+    limit(running, 80_000)
     running.kill("worker")
     ends_complete(running)
     again = [line for line in running.logs().splitlines() if "is gone" in line]
@@ -148,6 +159,8 @@ def test_redis_may_lose_everything_while_parts_are_lent(running: Migration) -> N
     wait_for_helpers(running, 1)
     with closing(Redis.from_url(redis_url(load_system(running.conf / "sys.properties")))) as client:
         client.flushall()
+    time.sleep(2)  # as workers notice it
+    limit(running, 1_000_000)
     job = running.finish(180)
     assert job["state"] == "Succeed", job
     assert running.stored() == running.sent()

@@ -5,10 +5,20 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossimport.dispatch import MOST_SPARE, SPARE_MESSAGES, Demand, Dispatch, Queue, Window, deal
-from ossimport.ledger.base import Job, PlannedTask, PlanStep
+from ossimport.dispatch import (
+    MOST_SPARE,
+    SPARE_MESSAGES,
+    Asked,
+    Demand,
+    Dispatch,
+    Queue,
+    Window,
+    deal,
+    whom_to_ask,
+)
+from ossimport.ledger.base import Claim, Job, PlannedTask, PlanStep, RunningTask
 from ossimport.ledger.memory import MemoryLedger
-from ossimport.model import JobState, Lane
+from ossimport.model import JobState, Lane, ObjectInfo, Upload
 
 
 def job(name: str, priority: int = 5, pending: int = 99, in_flight: int = 0) -> Demand:
@@ -139,3 +149,42 @@ def test_a_job_that_waits_is_tried_again_with_one_message_at_a_time() -> None:
     for _ in range(2):
         dispatch.send_lost(ledger.snapshot("waits"))
     assert len(sent) == 5
+
+
+def holds(task_id: str, left: int, objects: int = 5, **lends: int) -> tuple[str, RunningTask]:
+    return "j", RunningTask(task_id, "w", 7, False, 0, objects, 0, left, **lends)
+
+
+def test_idle_workers_go_where_their_share_is_largest() -> None:
+    asked = whom_to_ask(3, [holds("huge", 1000), holds("large", 600), holds("small", 100)])
+    assert asked == {Asked("j", "huge", 7): 2, Asked("j", "large", 7): 1}
+
+
+def test_who_has_helpers_already_is_helped_by_fewer_more() -> None:
+    asked = whom_to_ask(1, [holds("helped", 1000, 1, offered=9, helpers=4), holds("alone", 600)])
+    assert asked == {Asked("j", "alone", 7): 1}
+
+
+def test_no_more_workers_are_sent_for_parts_than_there_are_parts() -> None:
+    asked = whom_to_ask(5, [holds("lends", 10**6, 1, offered=2)])
+    assert asked == {Asked("j", "lends", 7, offered=2): 2}
+
+
+def test_who_is_called_and_does_not_come_is_not_called_again() -> None:
+    sent: list[tuple[str, str]] = []
+    waiting = {"t+1"}
+    queue = Queue(lambda job, task, message: sent.append((task, message)), lambda: waiting)
+    Dispatch("j", MemoryLedger(), queue, host="here").call_helpers("t", 3)
+    assert sorted(sent) == [("t", "t+2"), ("t", "t+3")]
+
+
+def test_helpers_take_places_too() -> None:
+    ledger = MemoryLedger()
+    ledger.create_job(Job("j", 1, "fingerprint", b"sealed"))
+    ledger.plan("j", PlanStep(1, {0: Lane()}, [PlannedTask("t", b"", 1, 1)]))
+    claim = ledger.claim("j", "t", "w1", 60)
+    assert isinstance(claim, Claim)
+    ledger.lend(claim, 0, Upload("k", "U", 1, ObjectInfo("k", 9), {}), range(1, 10))
+    assert ledger.borrow("j", "t", "w2", 60, 3) is not None
+    dispatch = Dispatch("j", ledger, Queue(lambda job, task, message: None, set), host="here")
+    assert dispatch.demand(ledger.snapshot("j")).in_flight == 2

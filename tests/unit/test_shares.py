@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.shares import late, shares
+from workers.shares import Pace, ahead, late, shares
 
 
 def test_the_later_half_of_equal_objects_is_given() -> None:
@@ -43,3 +43,16 @@ def test_nothing_is_dealt_twice_and_the_holder_keeps_something(
 def test_late_is_what_would_take_longer_at_its_part_of_the_pace() -> None:
     assert late({}, pace=1, seconds=8) == []
     assert late({1: 80, 2: 81}, pace=20, seconds=8) == [2]
+
+
+def test_who_is_fast_has_many_parts_in_hand_and_who_is_slow_one() -> None:
+    assert ahead(0, 1.0) == ahead(0, 0.0) == ahead(3, 20.0) == 1
+    assert ahead(40, 2.0) == 20  # a second's worth
+    assert ahead(4, 0.01) == 8  # of so short a time nothing more is believed
+
+
+def test_a_pace_is_that_of_the_time_since_it_was_asked_for() -> None:
+    pace = Pace(100, 10.0)
+    assert pace.ahead(120, 12.0) == 10
+    assert pace.ahead(120, 14.0) == 1
+    assert pace.ahead(150, 16.0) == 15
