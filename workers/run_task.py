@@ -187,7 +187,8 @@ class TaskRun:
             await asyncio.wait({copying})
         except asyncio.CancelledError:
             copying.cancel()
-            await asyncio.wait({copying})  # it writes down how far it has come
+            # It writes down how far it has come.
+            await asyncio.gather(copying, return_exceptions=True)
             raise
         finally:
             del self._begun[index]
