@@ -302,6 +302,11 @@ class WorkerContract:
         assert ledger.job(JOB.name) == held
         ledger.set_state(JOB.name, JobState.RUNNING)
         assert ledger.outage(JOB.name, "waiting: refused") == 0
+        ledger.plan(JOB.name, step(1, planned(1)))
+        ledger.stop_job(take(ledger, "T1"), "NoSuchBucket")
+        time.sleep(0.06)
+        ledger.request_retry(JOB.name)
+        assert ledger.outage(JOB.name, "waiting: refused") == 0
 
     @pytest.mark.parametrize("state", [JobState.ABORT, JobState.FAILED, JobState.SUCCEED])
     def test_a_fatal_error_does_not_write_over_the_reason_of_a_closed_job(

@@ -2,11 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
+from ossimport.dest.memory import MemoryDestination
 from ossimport.errors import Transient, Waiting
+from ossimport.model import ObjectInfo
 from ossimport.patience import BELIEVED_S, OUTAGE_S, PROBE_S, SUSPECT_S, End, Patience
+from ossimport.pruning import Gone, Pruned, prune
+from ossimport.sources.memory import MemorySource
 from tests.unit.virtual_time import VirtualLoop, run_virtual
 
 REFUSED = Transient("connection refused", code="ConnectionReset", op="put", key="k")
@@ -139,3 +144,25 @@ def test_an_outage_that_is_not_over_then_is_given_up() -> None:
         assert OUTAGE_S <= scene.loop.time() < OUTAGE_S + 60
 
     on(work, outlast_s=OUTAGE_S)
+
+
+def test_deletions_wait_an_outage_out_as_no_process_is_wanted_by_others() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        source, dest = MemorySource(), MemoryDestination()
+        stat, listed = dest.stat, dest.list
+
+        async def gone_stat(key: str) -> ObjectInfo | None:
+            return await (refuse() if loop.time() < 200 else stat(key))
+
+        async def gone_list(prefix: str, after: str, limit: int = 1000) -> list[ObjectInfo]:
+            return await (refuse() if loop.time() < 200 else listed(prefix, after, limit))
+
+        dest.stat, dest.list = gone_stat, gone_list  # type: ignore[method-assign]
+        [fate] = await prune(source, dest, "to/", [Gone("k", 1)], lambda keys: None)
+        assert fate.pruned is Pruned.ABSENT
+        assert loop.time() > 200
+
+    async def refuse() -> Any:
+        raise REFUSED
+
+    run_virtual(main)
