@@ -40,7 +40,7 @@ _CONTROL_THREADS = 8
 _CONNECT_S = 10.0  # of the control plane; the transport has its own limits
 _PROBE = ".ossimport-check"
 _ABSENT = frozenset({"", "NoSuchKey"})
-_DEFAULT_TYPE = "application/octet-stream"  # else oss2 guesses from the name
+_DEFAULT_TYPE = {"content-type": "application/octet-stream"}  # else oss2 guesses from the name
 # Nothing of the origin but its bytes: a copy in parts has no more either, and no tags.
 _BYTES_ONLY = {"x-oss-metadata-directive": "REPLACE", "x-oss-tagging-directive": "Replace"}
 _COPIED_ETAG = re.compile(rb"<ETag>([^<]+)</ETag>")
@@ -137,8 +137,7 @@ class OssDestination:
         HTTP 203 is success: the object is stored, only the callback after it has failed.
         """
         check_key(key, self.limits, "put")
-        wire = encode_headers(headers, "put", key)
-        wire.setdefault("content-type", _DEFAULT_TYPE)
+        wire = {**_DEFAULT_TYPE, **encode_headers(headers, "put", key)}
         response = await self._bucket.send("PUT", "put", key, headers=wire, body=body)
         etag = self._expect_etag(response, "put", key)
         return Stored(etag, _crc64_of(response), response.headers.get("x-oss-request-id", ""))
@@ -156,8 +155,7 @@ class OssDestination:
         """Have OSS copy the bytes of a whole object. OSS: CopyObject."""
         op = "copy_from"
         check_key(key, self.limits, op)
-        wire = {**_BYTES_ONLY, **encode_headers(headers, op, key)}
-        wire.setdefault("content-type", _DEFAULT_TYPE)
+        wire = {**_DEFAULT_TYPE, **_BYTES_ONLY, **encode_headers(headers, op, key)}
         response = await self._copy(op, key, origin, wire)
         etag = self._copied_etag(response, op, key)
         return Stored(etag, _crc64_of(response), response.headers.get("x-oss-request-id", ""))
@@ -177,8 +175,7 @@ class OssDestination:
         """Begin a multipart upload and return its id. OSS: InitiateMultipartUpload."""
         op = "start_upload"
         check_key(key, self.limits, op)
-        wire = encode_headers(headers, op, key)
-        wire.setdefault("content-type", _DEFAULT_TYPE)
+        wire = {**_DEFAULT_TYPE, **encode_headers(headers, op, key)}
         # oss2 signs text as UTF-8 but sends it as latin-1; bytes it takes as they are.
         raw = {name: value.encode("latin-1") for name, value in wire.items()}
         return await self._control(
