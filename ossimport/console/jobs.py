@@ -232,16 +232,15 @@ def clean_with_words(
     system: SystemConfig, ledger: Ledger, name: str, *, archive: bool = True
 ) -> None:
     """Clean a job and its parts, and say so as the original does."""
-    for part in actions.parts_of(ledger, name):
-        clean_with_words(system, ledger, part, archive=archive)
-    left, kept = actions.clean_job(system, ledger, name, archive=archive)
     home = "." if system.working_dir == system.home else str(system.working_dir)
-    click.echo(f"delete jobs dir:{home}/master/jobs/{name}/")
-    if kept:
-        click.echo(f"Its records and logs are kept in {kept}/")
-    for upload, why in left:
-        click.echo(f"Warning: {_remains(upload, why)}", err=True)
-    click.echo(f"Clean job:{name} completed.")
+    for each in (*actions.parts_of(ledger, name), name):
+        left, kept = actions.clean_job(system, ledger, each, archive=archive)
+        click.echo(f"delete jobs dir:{home}/master/jobs/{each}/")
+        if kept:
+            click.echo(f"Its records and logs are kept in {kept}/")
+        for upload, why in left:
+            click.echo(f"Warning: {_remains(upload, why)}", err=True)
+        click.echo(f"Clean job:{each} completed.")
 
 
 def _remains(upload: Upload, why: str) -> str:

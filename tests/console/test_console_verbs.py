@@ -211,11 +211,13 @@ def test_the_only_job_is_cleaned_with_its_audit(installation: Installation) -> N
     assert installation.run("submit").returncode == 0
     with borrow.ledger(load_system(installation.conf / "sys.properties")) as ledger:
         job = ledger.job("local_test")
-        ledger.create_job(replace(job, name="local_test-audit", job_type="audit"))
+        for part in ("audit", "extra"):
+            ledger.create_job(replace(job, name=f"local_test-{part}", job_type=part))
     cleaned = installation.run("clean")
     assert cleaned.returncode == 0
-    assert "Clean job:local_test-audit completed.\n" in cleaned.stdout
-    assert "Clean job:local_test completed.\n" in cleaned.stdout
+    assert cleaned.stdout.count("delete jobs dir:") == 3
+    for name in ("local_test-audit", "local_test-extra", "local_test"):
+        assert f"Clean job:{name} completed.\n" in cleaned.stdout
     assert json.loads(installation.run("stat", "--json").stdout)["jobs"] == []
 
 
