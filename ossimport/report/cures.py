@@ -119,6 +119,16 @@ _ALIASES = {
 _UNKNOWN = "read the message in error.list; quote its request id to the service's support"
 
 
+def told(code: str, message: str) -> tuple[str, str]:
+    """What to say of a failure and of its cure, which must not be said twice.
+
+    Many messages end with a cure of their own, in shorter words than those here.
+    """
+    what, _, own = message.partition(". Cure: ")
+    known = _ALIASES.get(code, code) in _CURES
+    return what, cure_for(code) if known or not own else own
+
+
 def cure_for(code: str) -> str:
     """What to do about objects that failed with `code`; general advice for an unknown one."""
     return _CURES.get(_ALIASES.get(code, code), _UNKNOWN)

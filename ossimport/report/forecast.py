@@ -8,7 +8,7 @@ from ossimport.errors import Permanent
 from ossimport.model import ObjectInfo, Tally
 from ossimport.naming import dest_key, display
 from ossimport.planner import Batch
-from ossimport.report.cures import cure_for
+from ossimport.report.cures import told
 from ossimport.report.numbers import human_bytes
 from ossimport.wording import plural
 
@@ -178,6 +178,7 @@ def _grouped(verb: str, groups: _Groups, messages: Mapping[str, str]) -> list[st
     for code, group in sorted(groups.items(), key=lambda item: -item[1].objects):
         lines.append(f"    {code}: {_amount(group)}, such as {', '.join(group.examples)}")
         if code in messages:
-            lines.append(f"      {display(messages[code])}")
-            lines.append(f"      cure: {cure_for(code)}")
+            what, cure = told(code, messages[code])
+            lines.append(f"      {display(what)}")
+            lines.append(f"      cure: {cure}")
     return lines

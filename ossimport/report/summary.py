@@ -7,7 +7,7 @@ from ossimport.auditlog import Highlights
 from ossimport.ledger.base import Snapshot
 from ossimport.model import JobState
 from ossimport.naming import display
-from ossimport.report.cures import cure_for
+from ossimport.report.cures import cure_for, told
 from ossimport.report.numbers import human_bytes, human_time
 from ossimport.report.stat import proof_words, round_words, unkept_words
 from ossimport.report.words import terms
@@ -94,8 +94,9 @@ def _failures(snapshot: Snapshot, highlights: Highlights) -> list[str]:
         lines = [f"  {word} objects (the first lists only; all are in the logs named below):"]
     most_first = sorted(highlights.failed_by_code.items(), key=lambda item: -item[1].objects)
     for code, group in most_first:
-        lines.append(f"    {group.objects:,} {code or 'without a code'}: {group.message}")
-        lines.append(f"      cure: {cure_for(code)}")
+        what, cure = told(code, group.message)
+        lines.append(f"    {group.objects:,} {code or 'without a code'}: {what}")
+        lines.append(f"      cure: {cure}")
         lines += [f"      {key}" for key in group.keys]
         more = group.objects - len(group.keys)
         if more:

@@ -357,6 +357,18 @@ def test_the_summary_of_a_failure_groups_names_and_cures() -> None:
     assert "first lists only" in summary_text(failed, Highlights((), groups, False), TREE)
 
 
+def test_a_failure_has_one_cure_and_not_two() -> None:
+    failed = replace(RUNNING, job=replace(RUNNING.job, state=JobState.FAILED))
+    groups = {
+        "InvalidKey": FailedGroup(1, ("x",), "OSS cannot hold x. Cure: rename it"),
+        "Odd": FailedGroup(1, ("y",), "never seen. Cure: wait for a fortnight"),
+    }
+    text = summary_text(failed, Highlights((), groups), TREE)
+    assert f"1 InvalidKey: OSS cannot hold x\n      cure: {cure_for('InvalidKey')}\n" in text
+    assert "1 Odd: never seen\n      cure: wait for a fortnight\n" in text
+    assert text.lower().count("cure:") == 2
+
+
 @pytest.mark.parametrize("state", [JobState.ABORT, JobState.SUCCEED, JobState.FAILED])
 def test_a_job_that_found_nothing_says_so_loudly(state: JobState) -> None:
     nothing = replace(NOTHING, job=replace(NOTHING.job, state=state))
