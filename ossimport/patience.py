@@ -14,10 +14,10 @@ T = TypeVar("T")
 # How long an end may refuse everything before the job stops.
 OUTAGE_S = 300.0
 LONGEST_RETRY_AFTER_S = 300.0
-# A request that has failed for so long makes us ask the end whether it is there at all. Requests
-# to an end that takes connections and says nothing last a minute each.
+# A request that has failed for so long, or shall wait for so long, makes us ask the end whether it
+# is there at all. Requests to an end that takes connections and says nothing last a minute each.
 SUSPECT_S = 15.0
-PROBE_S = 10.0  # an end that needs longer to answer a probe does not answer
+PROBE_S = 20.0  # an end that needs longer to answer a probe, limits included, does not answer
 BELIEVED_S = 5.0  # an end that did not answer a probe is not asked again for so long
 
 
@@ -126,7 +126,7 @@ class Patience:
                 if attempts and attempt >= attempts:
                     raise
                 enough = attempt >= self._attempts
-                if enough or _now() - began >= SUSPECT_S:
+                if enough or max(_now() - began, exc.retry_after) >= SUSPECT_S:
                     at_fault = end.successes != successes or exc.code == "ChecksumMismatch"
                     if not at_fault and await end.trouble():
                         if waited >= self._outlast_s:

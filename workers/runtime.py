@@ -230,8 +230,9 @@ class Runtime:
             if keys.due <= time.time():
                 await keys.get()
         if record.reason:
-            for end in (engine.ends.at_source, engine.ends.at_dest):
-                await end.must_answer()
+            async with self._limiter.working(record.name):
+                for end in (engine.ends.at_source, engine.ends.at_dest):
+                    await end.must_answer()
         return config, engine
 
     async def _engine(self, record: Job) -> tuple[JobConfig, Engine]:

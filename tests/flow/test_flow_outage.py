@@ -2,6 +2,7 @@
 
 import json
 import random
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,16 @@ def jobs(made: Migration) -> dict[str, Any]:
 
 def test_a_job_whose_destination_is_gone_leaves_its_workers_to_others(tmp_path: Path) -> None:
     settings: dict[str, object] = {"workerProcessNum": 1, "workerMaxThroughput(KB/s)": 300}
-    with (
-        migration(tmp_path / "home", settings) as made,
-        relay(made.sandbox_port) as way,
-    ):
+    with ExitStack() as stack:
+        made = stack.enter_context(migration(tmp_path / "home", settings))
+        made.verb("start")  # first, so that the relay cannot get the sandbox's port
+        way = stack.enter_context(relay(made.sandbox_port))
         rng = random.Random(3)
         for index in range(FILES):
             made.write(f"f{index}", rng.randbytes(20_000))
         made.job |= {"destDomain": f"http://127.0.0.1:{way.port}", "taskObjectCountLimit": 40}
         made.apply()
-        made.begin_job()
+        made.verb("submit", str(made.job_file))
         made.wait_until(lambda job: 0 < job["objects"]["copied"] < FILES)
         way.shut()
         source = made.home / "other"
@@ -53,6 +54,8 @@ def test_a_job_whose_destination_is_gone_leaves_its_workers_to_others(tmp_path: 
         wait_for(lambda: made.logs().count("job local_test waits") > 2, "another look or two", 120)
         assert made.logs().count("is handed back") == 1, "who looks again claims nothing"
 
+        killed = made.kill("worker")  # a new one knows of no limits and of no outage
+        wait_for(lambda: made.pids().get("worker", killed) != killed, "a new worker")
         way.reopen()
         wait_for(lambda: jobs(made)["local_test"]["state"] == "Succeed", "the job that waited", 120)
         ended = jobs(made)["local_test"]

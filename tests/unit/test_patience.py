@@ -26,6 +26,7 @@ class Scene:
         self.asked: list[float] = []
         self.back_at = 1e9  # when the end does its work again
         self.answers_at = 1e9  # when it answers probes again
+        self.refusal = REFUSED
         self.takes = 0.0  # a request, before it fails
         self.probe_takes = 0.0
         self.end = End("destination", self._probe)
@@ -41,7 +42,7 @@ class Scene:
         self.asked.append(self.loop.time())
         await asyncio.sleep(self.takes)
         if self.loop.time() < self.back_at:
-            raise REFUSED
+            raise self.refusal
         return "done"
 
     async def ask(self) -> str:
@@ -89,6 +90,26 @@ def test_one_slow_failure_is_enough_to_ask_whether_the_end_is_there() -> None:
             await scene.ask()
         assert len(scene.asked) == 1
         assert scene.loop.time() == 60.0 + PROBE_S
+
+    on(work)
+
+
+def test_an_end_that_wants_to_be_left_alone_for_long_is_given_up_at_once() -> None:
+    async def work(scene: Scene) -> None:
+        scene.refusal = Transient("slow down", code="Throttled", retry_after=200.0)
+        with pytest.raises(Waiting):
+            await scene.ask()
+        assert scene.loop.time() == 0
+
+    on(work)
+
+
+def test_who_alone_is_to_come_again_much_later_comes_then() -> None:
+    async def work(scene: Scene) -> None:
+        scene.refusal = Transient("slow down", code="Throttled", retry_after=200.0)
+        scene.back_at, scene.answers_at = 100.0, 0.0
+        assert await scene.ask() == "done"
+        assert scene.asked == [0.0, 200.0]
 
     on(work)
 
