@@ -65,23 +65,25 @@ def fill(directory: Path) -> None:
         (directory / f"object-{number:05d}").write_bytes(os.urandom(SIZE))
 
 
-def least(directory: Path, port: int) -> float:
-    """CPU seconds of sending the files with nothing but system calls and a CRC64."""
-    paths = iter(sorted(directory.iterdir()))
+def least(root: Path, port: int, bucket: str) -> float:
+    """CPU seconds of sending the files below `root`, all of SIZE, by system calls and a CRC64."""
+    found = sorted(path for path in root.rglob("*") if path.is_file())
+    keys = iter(str(path.relative_to(root)) for path in found)
+    left = len(found)
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(IN_FLIGHT)]
     waiting = select.epoll()
     by_number = {each.fileno(): each for each in sockets}
 
     def send(to: socket.socket) -> bool:
-        path = next(paths, None)
-        if path is None:
+        key = next(keys, None)
+        if key is None:
             return False
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(f"{root}/{key}", os.O_RDONLY)
         body = os.read(fd, SIZE)
         os.close(fd)
         crc64(body)
         head = (
-            f"PUT /null-guard/{path.name} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: OSS4\r\n"
+            f"PUT /{bucket}/{key} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: OSS4\r\n"
             f"Content-Length: {SIZE}\r\n\r\n"
         )
         to.sendall(head.encode() + body)
@@ -91,7 +93,6 @@ def least(directory: Path, port: int) -> float:
     for each in sockets:
         waiting.register(each, select.EPOLLIN)
         send(each)
-    left = OBJECTS
     while left:
         for number, _ in waiting.poll():
             answer = by_number[number].recv(65536)
@@ -156,7 +157,7 @@ def main() -> None:
         lowest = [float("inf"), float("inf")]
         with cheap_server(directory.parent) as server, on_cores(CLIENT_CORES):
             for _ in range(TRIES):
-                lowest[0] = min(lowest[0], least(directory, server.port))
+                lowest[0] = min(lowest[0], least(directory, server.port, "null-guard"))
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     lowest[1] = min(lowest[1], runner.run(ours(directory, server.port)))
     least_us, ours_us = (seconds / OBJECTS * 1e6 for seconds in lowest)

@@ -1,11 +1,13 @@
 """Cases that copy: local files of three sizes, from bucket to bucket, over TLS, from far away."""
 
+import time
 from pathlib import Path
 
+from tests.bench import guard
 from tests.bench.bench import MEDIUM, MIB, SMALL, Bench, Copy
 from tests.bench.cheap_server import CheapServer
 from tests.bench.figures import OURS, Table
-from tests.bench.measure import ALL_CORES, Spent
+from tests.bench.measure import ALL_CORES, CLIENT_CORES, Spent, on_cores
 from tests.bench.peers import BETWEEN, IN_FLIGHT, PEERS, Peer
 from tests.bench.product import Product, Refused, product
 
@@ -78,6 +80,7 @@ def latency(bench: Bench) -> list[Table]:
         copies = _uploading(bench, server, ours, trees)
         copies[f"{OURS}, 2 processes"] = _our_upload(two, trees)
         copies[f"{OURS}, as shipped"] = _our_upload(free, trees)
+        copies["a loop by hand"] = _by_hand(server, trees)
         bench.compare(server, copies, (few, many), SMALL, table)
     share = f"of {ceiling:,.0f}/s"
     for values in table.rows.values():
@@ -86,6 +89,7 @@ def latency(bench: Bench) -> list[Table]:
         f"{ceiling:,.0f} objects/s is what {IN_FLIGHT} requests in flight can reach at {delay_ms:g}"
         f" ms each. Two processes are allowed {2 * IN_FLIGHT}, and all cores.",
         "As shipped: one process finds by itself how many requests in flight are best.",
+        "A loop by hand: system calls and a CRC64, nothing else; what it misses is the server's.",
     ]
     return [table]
 
@@ -112,6 +116,16 @@ def _uploading(
 
 def _our_upload(ours: Product, trees: tuple[Path, Path]) -> Copy:
     return lambda all_of_it, bucket: ours.upload(trees[all_of_it], bucket)
+
+
+def _by_hand(server: CheapServer, trees: tuple[Path, Path]) -> Copy:
+    def send(all_of_it: bool, bucket: str) -> Spent:
+        with on_cores(CLIENT_CORES):
+            began = time.monotonic()
+            cpu = guard.least(trees[all_of_it], server.port, bucket)
+        return Spent(cpu, time.monotonic() - began)
+
+    return send
 
 
 def _between(

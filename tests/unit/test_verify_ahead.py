@@ -51,6 +51,7 @@ class Slow(MemoryDestination):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
+        self.listed_behind = ""  # by the last listing
         self.lost: set[str] = set()
         self.refusal: Exception | None = None
 
@@ -65,6 +66,7 @@ class Slow(MemoryDestination):
 
     async def list(self, prefix: str, after: str, limit: int = 1000) -> list[ObjectInfo]:
         self.asked.append("list")
+        self.listed_behind = after
         if self.refusal is not None:
             raise self.refusal
         return await super().list(prefix, after, limit)
@@ -104,6 +106,16 @@ async def test_listings_come_between_the_copies() -> None:
     last_put = max(index for index, asked in enumerate(dest.asked) if asked == "put")
     assert dest.asked[:last_put].count("list") >= OBJECTS // PAGE - 2
     assert dest.asked.count("list") < 2 * OBJECTS // PAGE, "nothing is verified twice"
+
+
+async def test_little_is_left_to_be_verified_when_all_is_copied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verification, "PAGE", OBJECTS // 2)
+    monkeypatch.setattr(listed, "PAGE", OBJECTS // 2)
+    dest, ledger = Slow(), Told()
+    assert await copy(dest, ledger) is TaskState.SUCCEED
+    assert dest.listed_behind == "to/k3", "of 40 objects, the last ones alone"
 
 
 async def test_what_is_found_missing_meanwhile_is_copied_again() -> None:
