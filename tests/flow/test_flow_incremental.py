@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.servers.migration import Migration, migration
+from ossimport.config import load_system
+from ossimport.ledger import packing
+from ossimport.ledger.keys import JobKeys
+from ossimport.ledger.redis import RedisLedger
+from ossimport.model import ObjectInfo, Upload
+from ossimport.service import borrow
+from tests.servers.migration import Migration, migration, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -97,5 +103,31 @@ def test_what_is_gone_from_the_source_is_deleted_if_the_job_says_so(made: Migrat
     assert len(made.stored()) == 3
     made.write("goes", b"again")
     made.wait_until(lambda job: set(made.stored()) == {"stays", "goes"})
-    lists = [path.read_text() for path in made.tree.glob("rounds/*/deleted.list")]
-    assert lists == ["sub/goes too\tDeleted\t\n"]
+
+    def lists() -> list[str]:
+        return [path.read_text() for path in made.tree.glob("rounds/*/deleted.list")]
+
+    wait_for(lists, "the list of what was deleted")
+    assert lists() == ["sub/goes too\tDeleted\t\n"]
+
+
+def test_the_upload_that_a_failed_object_left_is_aborted_when_its_round_ends(
+    made: Migration,
+) -> None:
+    made.write("a", b"1")
+    made.verb("submit", str(made.job_file))
+    system = load_system(made.conf / "sys.properties")
+    with borrow.sandbox_for(system, "127.0.0.1", made.sandbox_port):
+        upload_id = made.bucket().init_multipart_upload("in/large").upload_id
+        assert made.uploads() == ["in/large"]
+    at = JobKeys("local_test")
+    left = Upload("in/large", upload_id, 1, ObjectInfo("large", 1), {})
+    with borrow.ledger(system) as ledger:
+        assert isinstance(ledger, RedisLedger)
+        ledger._client.hset(at.uploads("T"), "0", packing.pack_upload(left))
+        ledger._client.sadd(at.uploading, "T")
+        assert ledger.uploads("local_test") == [left]
+    made.import_job()
+    assert made.uploads() == []
+    with borrow.ledger(system) as ledger:
+        assert ledger.uploads("local_test") == []
