@@ -23,11 +23,21 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from ossimport.errors import LedgerError, StaleClaim
-from ossimport.ledger.base import Claim, Cut, Held, Ledger, PlannedTask, PlanStep, ScanFailure
+from ossimport.ledger.base import (
+    Claim,
+    Cut,
+    Held,
+    Ledger,
+    Loan,
+    PlannedTask,
+    PlanStep,
+    Repayment,
+    ScanFailure,
+)
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.ledger.redis import RedisLedger, open_ledger
-from ossimport.model import JobState, Lane, Mark, Outcome, TaskState
-from tests.contract.ledger_material import JOB, SIZE, flush, less, planned
+from ossimport.model import JobState, Lane, Mark, Outcome, Part, TaskState
+from tests.contract.ledger_material import JOB, SIZE, UPLOAD, flush, less, planned
 from tests.servers.valkey import Valkey, valkey
 
 TWICE = st.booleans()
@@ -40,6 +50,8 @@ ROWS = [
 ]
 MARKS = st.one_of(ROWS)
 LEASES = st.sampled_from([60.0, 60.0, 0.0])  # a lease of 0 has expired at once
+
+NUMBERS = st.lists(st.integers(1, 9), unique=True)
 
 FEW = 6  # tasks: the fewer there are, the more happens to each
 
@@ -79,6 +91,7 @@ class InStep(RuleBasedStateMachine):
         self.seq = 0
         self.tasks: dict[str, ModelTask] = {}
         self.claims: list[tuple[Claim, Claim]] = []
+        self.loans: list[tuple[Loan, Loan]] = []
         self.both(lambda ledger, _: ledger.create_job(JOB), twice=True)
 
     def both(self, ask: Callable[[Ledger, int], object], *, twice: bool) -> tuple[Any, Any]:
@@ -357,6 +370,63 @@ class InStep(RuleBasedStateMachine):
         if task.live == index:
             assert answer is None
             task.state, task.live = TaskState.PENDING, -1
+
+    # -- lending ---------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK, numbers=NUMBERS, nothing=st.integers(0, 3), twice=TWICE)
+    def lend(self, pick: int, numbers: list[int], nothing: int, twice: bool) -> None:
+        index = self.claim_of(pick)
+        claims, upload = self.claims[index], UPLOAD if nothing else None
+
+        def ask(ledger: Ledger, side: int) -> None:
+            ledger.save_upload(claims[side], 0, UPLOAD)
+            ledger.lend(claims[side], 0, upload, numbers)
+
+        self.check_stale(self.same(ask, twice=twice), index)
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK, count=st.integers(0, 3), seen=st.integers(0, 3))
+    def collect(self, pick: int, count: int, seen: int) -> None:
+        index = self.claim_of(pick)
+        claims = self.claims[index]
+        ask = lambda ledger, side: ledger.collect(claims[side], count, seen)  # noqa: E731
+        self.check_stale(self.same(ask, twice=False), index)
+
+    @precondition(lambda self: self.tasks)
+    @rule(pick=PICK, worker=WORKERS, lease_s=LEASES, count=st.integers(1, 4), twice=TWICE)
+    def borrow(self, pick: int, worker: str, lease_s: float, count: int, twice: bool) -> None:
+        task_id = self.task(pick).plan.task_id
+        loans = self.both(
+            lambda ledger, _: ledger.borrow(JOB.name, task_id, worker, lease_s, count), twice=twice
+        )
+        one, other = loans
+        if one is None or other is None or twice:
+            assert (one is None) == (other is None)
+        else:
+            assert one == other._replace(claim=one.claim, fence=one.fence)
+            self.loans.append(loans)
+
+    @precondition(lambda self: self.loans)
+    @rule(
+        pick=PICK,
+        fates=st.lists(st.sampled_from(["made", "kept", "refused", "left"]), min_size=4),
+        lease_s=LEASES,
+        count=st.integers(0, 3),
+        twice=TWICE,
+    )
+    def repay(self, pick: int, fates: list[str], lease_s: float, count: int, twice: bool) -> None:
+        loans = self.loans[-1 - pick % min(3, len(self.loans))]
+        of = {
+            fate: [n for n, its in zip(loans[0].numbers, fates, strict=False) if its == fate]
+            for fate in ("made", "kept", "refused")
+        }
+        made: dict[int, Part] = {number: (f"e{number}", number) for number in of["made"]}
+        repayment = Repayment(made, of["kept"], of["refused"])
+        self.same(
+            lambda ledger, side: ledger.repay(loans[side], repayment, lease_s, count),
+            twice=twice and bool(of["kept"]),
+        )
 
     # -- what must hold after every step ---------------------------------------------------------
 
