@@ -17,7 +17,7 @@ from ossimport.dest.base import OSS_LIMITS, Body, StoredPart
 from ossimport.dest.memory import MemoryDestination
 from ossimport.engine import CopyEngine
 from ossimport.errors import LedgerUnavailable, Permanent, StaleClaim
-from ossimport.ledger.base import Claim
+from ossimport.ledger.base import Claim, Loan, Repayment
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.model import JobState, ObjectInfo
 from ossimport.sources.base import Payload
@@ -242,7 +242,9 @@ async def test_the_holder_hands_over_and_a_helper_goes_on(scene: Scene) -> None:
 async def test_a_helper_gives_back_at_once(scene: Scene) -> None:
     scene.workers[1].leaves = True
     await asyncio.wait_for(scene.workers[1].task, 2)
+    assert scene.holder
     assert not scene.lending
+    assert scene.sent.total() <= PARTS / 2
     await scene.ends_whole()
     assert scene.sent == Counter(range(1, PARTS + 1))
 
@@ -287,6 +289,9 @@ async def test_an_answer_is_lost(scene: Scene, whose: int, call: str) -> None:
 async def test_the_source_changes_while_parts_are_lent(scene: Scene) -> None:
     newer = bytes(reversed(BODY))
     scene.cluster.source.put("large", newer, mtime_ns=1_800_000_000_000_000_000)
+    (task,) = scene.cluster.ledger._records[JOB.name].tasks.values()
+    old = task.lent
+    await scene.until(lambda: task.lent is not old and task.lent is not None)  # lent anew
     await scene.ends_whole(newer)
 
 
@@ -294,10 +299,20 @@ async def test_a_helper_that_cannot_read_the_source_leaves_it_to_the_holder(scen
     async def refuses(info: ObjectInfo, offset: int, length: int) -> Payload:
         raise Permanent("no way", code="AccessDenied", op="read", key=info.key)
 
-    before = scene.workers[1].sent.total()
-    scene.workers[1].reads = refuses
+    helper = scene.workers[1]
+    refused: set[int] = set()
+    repay = scene.cluster.ledger.repay
+
+    def watched(loan: Loan, repayment: Repayment, lease_s: float, count: int) -> list[int]:
+        assert not refused.intersection([*loan.numbers, *repayment.kept])
+        refused.update(repayment.refused)
+        return repay(loan, repayment, lease_s, count)
+
+    scene.cluster.ledger.repay = watched  # type: ignore[method-assign]
+    before, helper.reads = helper.sent.total(), refuses
     await scene.ends_whole()
-    assert scene.workers[1].sent.total() <= before + 3
+    assert helper.sent.total() <= before + 3
+    assert refused
 
 
 async def test_a_paused_job_is_paused_for_helpers_too(scene: Scene) -> None:
@@ -310,7 +325,7 @@ async def test_a_paused_job_is_paused_for_helpers_too(scene: Scene) -> None:
     await scene.ends_whole()
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 async def test_whatever_happens(scene: Scene, seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(rng.randint(1, 4)):
