@@ -155,10 +155,8 @@ class JobDriver:
         return True
 
     def _requeue(self, stored: StoredTask) -> None:
-        objects = stored.task.objects
-        redo = [
-            info for info, mark in zip(objects, stored.marks, strict=True) if mark == Mark.FAILED
-        ]
+        pairs = zip(stored.text.sizes, stored.marks, strict=True)
+        redo = [size for size, mark in pairs if mark == Mark.FAILED]
         planned = stored.planned
         self._ledger.requeue(
             self.name,
@@ -166,7 +164,7 @@ class JobDriver:
             marks=stored.retry_marks,
             log_size=stored.log_size,
             objects=len(redo),
-            bytes_=sum(info.size for info in redo),
+            bytes_=sum(redo),
         )
         self._journal.requeued(planned.task_id)
 

@@ -24,7 +24,7 @@ def done_text(stored: StoredTask) -> bytes:
     """One line of JSON; names as `naming.display` shows them."""
     totals = stored.totals
     summary: dict[str, object] = {
-        "task": stored.task.task_id,
+        "task": stored.text.task_id,
         "objects": stored.own_objects,
         "bytes": stored.own_bytes,
         "outcomes": {o: [n, totals.bytes[o]] for o, n in totals.objects.items()},

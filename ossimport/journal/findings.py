@@ -50,12 +50,11 @@ class Findings:
             return
         found: dict[int, Finding] = {}
         log = files.read(self._journal.root / place.path / "audit.log") or b""
-        for text in log.decode(errors="replace").split("\n"):
-            plain = auditlog.parse_plain(text)
-            if plain is not None:
-                found.pop(plain[0], None)
+        for read in auditlog.read_log(log):
+            if not isinstance(read, str):
+                found.pop(read[0], None)
                 continue
-            line = auditlog.parse_line(text)
+            line = auditlog.parse_line(read)
             if line is None or line.upload is not None:
                 continue
             found.pop(line.number, None)

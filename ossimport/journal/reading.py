@@ -63,7 +63,7 @@ class TreeReader:
 
     def task(self, place: Place) -> Task:
         """One task as it was planned."""
-        return task_files.task(self.root, place)[0]
+        return task_files.text(self.root, place).task()
 
     def stored(self, place: Place) -> StoredTask:
         """One task with what has become of its objects, by its audit.log."""

@@ -154,7 +154,7 @@ def _reopen(journal: Journal, ledger: RebuildableLedger, job: str, stored: Store
     Its failed objects are left again: whether they failed before or after a retry put the task back
     is not known, and trying them once more costs least.
     """
-    totals, task_id = stored.totals, stored.task.task_id
+    totals, task_id = stored.totals, stored.text.task_id
     ledger.restore(
         job,
         stored.planned,

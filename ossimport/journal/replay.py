@@ -1,7 +1,6 @@
 """What a task's audit.log says of its objects: the last word about each counts."""
 
 import heapq
-from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,13 +14,13 @@ from ossimport.auditlog import (
     Slow,
     parse_given,
     parse_line,
-    parse_plain,
+    read_log,
 )
+from ossimport.journal.texts import TaskText
 from ossimport.ledger.base import PlannedTask
 from ossimport.model import (
     CopyResult,
     Mark,
-    ObjectInfo,
     Outcome,
     Proof,
     Task,
@@ -48,8 +47,7 @@ class Totals(NamedTuple):
 class StoredTask:
     """A task as the journal holds it, and what has become of its objects."""
 
-    task: Task
-    seq: int  # of the step that planned it
+    text: TaskText
     state: TaskState  # PENDING, RUNNING (given to a worker), SUCCEED or FAILED
     worker_host: str  # "" while pending
     marks: bytes  # model.Mark, one for each object
@@ -62,6 +60,16 @@ class StoredTask:
     given: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     @property
+    def seq(self) -> int:
+        """The number of the step that planned it."""
+        return self.text.note.seq
+
+    @property
+    def task(self) -> Task:
+        """The task as it was planned."""
+        return self.text.task()
+
+    @property
     def own_objects(self) -> int:
         """How many objects the task has, without those that it gave away."""
         return len(self.marks) - self.marks.count(Mark.GIVEN)
@@ -69,14 +77,14 @@ class StoredTask:
     @property
     def own_bytes(self) -> int:
         """The sum of their sizes."""
-        pairs = zip(self.task.objects, self.marks, strict=True)
-        return sum(info.size for info, mark in pairs if mark != Mark.GIVEN)
+        pairs = zip(self.text.sizes, self.marks, strict=True)
+        return sum(size for size, mark in pairs if mark != Mark.GIVEN)
 
     @property
     def planned(self) -> PlannedTask:
         """The task for a ledger that does not know it."""
         packed = manifest.pack(self.task.objects)
-        return PlannedTask(self.task.task_id, packed, self.own_objects, self.own_bytes)
+        return PlannedTask(self.text.task_id, packed, self.own_objects, self.own_bytes)
 
     @property
     def retry_marks(self) -> bytes:
@@ -87,27 +95,27 @@ class StoredTask:
 class Replay:
     """Reads one log, then holds what it says."""
 
-    def __init__(self, objects: Sequence[ObjectInfo], log: bytes) -> None:
-        self._objects = objects
-        self._times = [0] * len(objects)  # milliseconds
+    def __init__(self, text: TaskText, log: bytes) -> None:
+        self._text = text
+        self._times = [0] * len(text.sizes)  # milliseconds
         self._uploads: dict[int, list[Upload]] = {}
         self._given: dict[str, Sequence[int]] = {}  # what each task got, by our numbers
         self._given_to: dict[int, str] = {}  # the last word of each object that was given
-        self.marks = bytearray(len(objects))
+        self.marks = bytearray(len(text.sizes))
         self.failures: dict[int, CopyResult] = {}
         self.log_size = log.rfind(b"\n") + 1  # a torn last line does not count
         # A hole, where text was lost, reads as NULs in front of the next line.
-        text = log[: self.log_size].replace(b"\0", b"").decode(errors="replace")
-        for line in text.split("\n"):
-            plain = parse_plain(line)
-            if plain is None and (part := parse_given(line, len(objects))):
-                self._give(*part)
-            elif plain is None:
-                parsed = parse_line(line)
-                if parsed is not None and parsed.number < len(objects):
-                    self._take(parsed)
-            elif plain[0] < len(objects):
-                self._settle(*plain)
+        for read in read_log(log[: self.log_size].replace(b"\0", b"")):
+            if isinstance(read, str):
+                self._read(read)
+            elif read[0] < len(self.marks):
+                self._settle(*read)
+
+    def _read(self, line: str) -> None:
+        if part := parse_given(line, len(self.marks)):
+            self._give(*part)
+        elif (parsed := parse_line(line)) and parsed.number < len(self.marks):
+            self._take(parsed)
 
     def _settle(self, index: int, mark: Mark, ms: int) -> None:
         self.marks[index] = mark
@@ -153,7 +161,7 @@ class Replay:
             others = self._uploads.pop(index, [])
             begun = [each for each in others if each.upload_id != upload.upload_id]
             if line.word == UPLOAD_STARTED:
-                source = self._objects[index]
+                source = self._text.object(index)
                 begun.append(Upload(upload.key, upload.upload_id, upload.part_size, source, {}))
             elif line.word != UPLOAD_ENDED:
                 begun = others
@@ -167,17 +175,15 @@ class Replay:
 
     def slowest(self) -> tuple[Slow, ...]:
         """The objects that took longest, slowest first."""
-        return tuple(
-            Slow(ms / 1000, self._objects[index].size, self._objects[index].key)
-            for ms, index in heapq.nlargest(
-                SLOWEST, ((ms, index) for index, ms in enumerate(self._times) if ms)
-            )
-        )
+        times = self._times
+        longest = heapq.nlargest(SLOWEST, range(len(times)), key=times.__getitem__)
+        objects = ((times[index], self._text.object(index)) for index in longest if times[index])
+        return tuple(Slow(ms / 1000, info.size, info.key) for ms, info in objects)
 
     def totals(self) -> Totals:
         """Objects and listed bytes by outcome, and the proof of what was copied."""
-        sizes: Counter[int] = Counter()
-        for info, mark in zip(self._objects, self.marks, strict=True):
-            sizes[mark] += info.size
-        sums = sums_of_marks([self.marks.count(m) for m in Mark], [sizes[m] for m in Mark])
+        sizes = [0] * len(Mark)
+        for size, mark in zip(self._text.sizes, self.marks, strict=True):
+            sizes[mark] += size
+        sums = sums_of_marks([self.marks.count(m) for m in Mark], sizes)
         return Totals(*sums, self.marks.count(Mark.LEFT))

@@ -5,8 +5,7 @@ from pathlib import Path
 from ossimport.journal import files, places, texts
 from ossimport.journal.places import Place
 from ossimport.journal.replay import Replay, StoredTask
-from ossimport.journal.texts import TaskNote
-from ossimport.model import Task
+from ossimport.journal.texts import TaskNote, TaskText
 
 
 def note(root: Path, place: Place) -> TaskNote:
@@ -15,13 +14,13 @@ def note(root: Path, place: Place) -> TaskNote:
     return texts.note_of(path, files.read_start(path) or b"")
 
 
-def task(root: Path, place: Place) -> tuple[Task, TaskNote]:
-    """One task as it was planned, and where it comes from."""
+def text(root: Path, place: Place) -> TaskText:
+    """One task as it was planned."""
     path = root / place.path / "TASK"
-    found, its_note = texts.parse_task(path, files.read(path) or b"")
+    found = TaskText(path, files.read(path) or b"")
     if found.task_id != place.task_id:
         raise files.damaged(path, f"it describes the task {found.task_id}")
-    return found, its_note
+    return found
 
 
 def stored(root: Path, place: Place) -> StoredTask:
@@ -30,15 +29,14 @@ def stored(root: Path, place: Place) -> StoredTask:
     An object belongs to a task that was cut off another as long as the log of that one says so:
     the ledger may have lost the cut, and its holder gone on with the object.
     """
-    found, its_note = task(root, place)
-    replay = Replay(found.objects, files.read(root / place.path / "audit.log") or b"")
-    if its_note.cut_from:
-        whole = places.find(root, its_note.cut_from)
+    found = text(root, place)
+    replay = Replay(found, files.read(root / place.path / "audit.log") or b"")
+    if found.note.cut_from:
+        whole = places.find(root, found.note.cut_from)
         given = stored(root, whole).given if whole else {}
-        replay.disown(range(len(found.objects)), but=given.get(found.task_id, ()))
+        replay.disown(range(len(found.sizes)), but=given.get(found.task_id, ()))
     return StoredTask(
-        task=found,
-        seq=its_note.seq,
+        text=found,
         state=place.state,
         worker_host=place.host,
         marks=bytes(replay.marks),

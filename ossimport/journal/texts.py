@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ossimport.errors import ServiceError
 from ossimport.journal.files import damaged
 from ossimport.ledger.base import USUAL_PRIORITY, Job, ScanFailure
 from ossimport.model import CopyResult, JobState, Lane, ObjectInfo, Outcome, Scanned, Tally, Task
@@ -19,10 +20,10 @@ from ossimport.naming import display, parse_display
 
 VANISHED = "Vanished"  # stands in error.list for the code of an object that went away
 
-_NUMBER = "([0-9]{1,30})"
 _HEADER = re.compile(
-    rf"# job=(\S+) task=(\S+) seq={_NUMBER} objects={_NUMBER} bytes={_NUMBER}"
-    r"(?: cut-from=(\S+))?(?:\n|$)"
+    r"# job=(?P<job>\S+) task=(?P<task>\S+) seq=(?P<seq>\d{1,30}) objects=(?P<objects>\d{1,30})"
+    r" bytes=(?P<bytes>\d{1,30})(?: cut-from=(?P<cut_from>\S+))?(?:\n|$)",
+    re.ASCII,
 )
 
 
@@ -66,50 +67,59 @@ def task_text(task: Task, note: TaskNote) -> bytes:
 
 def note_of(path: Path, start: bytes) -> TaskNote:
     """Where a TASK file's task comes from, by its first line."""
-    return _parse_header(path, start).note
+    return _match_header(path, start.decode(errors="replace"))[1]
 
 
-class _Header(NamedTuple):
-    job: str
-    task_id: str
-    note: TaskNote
-    objects: int
-    bytes: int
-
-
-def _parse_header(path: Path, data: bytes) -> _Header:
-    """A TASK file's first line."""
-    match = _HEADER.match(data.decode(errors="replace"))
+def _match_header(path: Path, text: str) -> tuple["re.Match[str]", TaskNote]:
+    match = _HEADER.match(text)
     if match is None:
         raise damaged(path, "its first line names no task")
-    job, task_id, seq, objects, size, cut_from = match.groups()
-    return _Header(job, task_id, TaskNote(int(seq), cut_from or ""), int(objects), int(size))
+    return match, TaskNote(int(match["seq"]), match["cut_from"] or "")
 
 
-def parse_task(path: Path, data: bytes) -> tuple[Task, TaskNote]:
-    """The task of a TASK file, and where it comes from."""
-    header = _parse_header(path, data)
-    try:
-        objects = tuple(_parse_objects(data.decode()))
-    except ValueError as exc:
-        raise damaged(path, f"a line is no object ({exc})") from exc
-    task = Task(header.job, header.task_id, objects)
-    if len(objects) != header.objects or task.size != header.bytes:
-        raise damaged(
-            path,
-            f"it holds {len(objects)} objects of {task.size} bytes, its first line says "
-            f"{header.objects} objects of {header.bytes} bytes",
-        )
-    return task, header.note
+class TaskText:
+    """What a TASK file says. An object's line is read when the object is asked for.
 
+    `damaged` is raised for a file that is not as it was written, as soon as that is seen.
+    """
 
-def _parse_objects(text: str) -> Iterator[ObjectInfo]:
-    show = parse_display if "\\" in text else str
-    for line in text.split("\n")[1:-1]:
-        size, mtime_ns, crc64, etag, key = line.split("\t")
-        yield ObjectInfo(
-            show(key), int(size), int(mtime_ns), show(etag), int(crc64) if crc64 else None
-        )
+    def __init__(self, path: Path, data: bytes) -> None:
+        self._path = path
+        header, self.note = _match_header(path, data.decode(errors="replace"))
+        self.job, self.task_id = header["job"], header["task"]
+        try:
+            text = data.decode()
+            self._lines = text.split("\n")[1:-1]
+            self.sizes = [int(line[: line.index("\t")]) for line in self._lines]
+        except ValueError as exc:
+            raise self._no_object(exc) from exc
+        self._show = parse_display if "\\" in text else str
+        found = f"{len(self.sizes)} objects of {sum(self.sizes)} bytes"
+        said = f"{header['objects']} objects of {header['bytes']} bytes"
+        if found != said:
+            raise damaged(path, f"it holds {found}, its first line says {said}")
+
+    def object(self, number: int) -> ObjectInfo:
+        """One object, by its number in the task."""
+        return next(self._objects(self._lines[number : number + 1]))
+
+    def task(self) -> Task:
+        """The task, with all its objects."""
+        return Task(self.job, self.task_id, tuple(self._objects(self._lines)))
+
+    def _objects(self, lines: Iterable[str]) -> Iterator[ObjectInfo]:
+        show = self._show
+        try:
+            for line in lines:
+                size, mtime_ns, crc64, etag, key = line.split("\t")
+                yield ObjectInfo(
+                    show(key), int(size), int(mtime_ns), show(etag), int(crc64) if crc64 else None
+                )
+        except ValueError as exc:
+            raise self._no_object(exc) from exc
+
+    def _no_object(self, exc: ValueError) -> ServiceError:
+        return damaged(self._path, f"a line is no object ({exc})")
 
 
 # -- the lists -------------------------------------------------------------------------------------

@@ -299,8 +299,9 @@ class Journal(TreeReader):
         path = self.root / place.path
         files.end_at(path / "audit.log", log_size)
         stored = self.stored(place)
-        objects = stored.task.objects
-        failed = ((objects[index], result) for index, result in sorted(stored.failures.items()))
+        failed = (
+            (stored.text.object(index), result) for index, result in sorted(stored.failures.items())
+        )
         succeeded = state is TaskState.SUCCEED
         files.write(path / "error.list", texts.errors_text(failed))
         files.write(path / "STATUS", _STATUS[state])
@@ -308,7 +309,7 @@ class Journal(TreeReader):
         files.sync_dir(path)
         self._keep_slowest(stored.slowest)
         if self.catalog is not None:
-            self.catalog.ended(objects, stored.marks, self._round)
+            self.catalog.ended(stored.task.objects, stored.marks, self._round)
         self._move(place, Place(task_id, state, worker_host(worker or place.host)))
         self._unsynced_logs.discard(task_id)
         self._named_logs.discard(task_id)

@@ -12,7 +12,7 @@ from ossimport.errors import JobExists, ServiceError
 from ossimport.journal import Journal, rebuild, worker_host
 from ossimport.journal.files import damaged
 from ossimport.journal.replay import Replay
-from ossimport.journal.texts import TaskNote, parse_task, task_text
+from ossimport.journal.texts import TaskNote, TaskText, task_text
 from ossimport.ledger.base import Job, ScanState
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.model import Lane, Mark, ObjectInfo, Outcome, Tally, Task, TaskState, Upload
@@ -223,7 +223,8 @@ def test_a_log_torn_at_any_byte_says_what_its_whole_lines_say(data: st.DataObjec
     cut = data.draw(st.integers(0, len(text)))
     rest = data.draw(st.binary(max_size=30).filter(lambda tail: b"\n" not in tail))
     whole = text[: text.rfind(b"\n", 0, cut) + 1]
-    torn, clean = Replay(ONE.objects, text[:cut] + rest), Replay(ONE.objects, whole)
+    one = TaskText(Path("TASK"), task_text(ONE, TaskNote(1)))
+    torn, clean = Replay(one, text[:cut] + rest), Replay(one, whole)
     if cut < len(text) and not text.startswith(text[:cut] + rest + b"\n"):
         assert torn.marks == clean.marks
     assert torn.log_size == len(whole)
@@ -512,7 +513,10 @@ def test_any_task_is_read_back_exactly(objects: list[ObjectInfo], seq: int, cut_
     note = TaskNote(seq, cut_from)
     data = task_text(task, note)
     assert data.count(b"\n") == len(objects) + 1
-    assert parse_task(Path("TASK"), data) == (task, note)
+    text = TaskText(Path("TASK"), data)
+    assert (text.task(), text.note) == (task, note)
+    assert text.sizes == [info.size for info in objects]
+    assert [text.object(number) for number in range(len(objects))] == objects
 
 
 def test_a_task_file_is_for_reading(journal: Journal) -> None:
