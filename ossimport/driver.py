@@ -6,7 +6,7 @@ between any two of these: the next one goes on there.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ossimport.dispatch import Demand, Dispatch, Queue
 from ossimport.errors import LedgerBehind
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 # So few that a step takes less than the master's lease, on a slow disk too.
 REQUEUES_PER_STEP = 16
 SPEED_WINDOW_S = 10
+LOGS_S = 0.5  # between two looks for lines of logs alone: for these nobody waits
 
 
 class JobDriver:
@@ -44,6 +45,7 @@ class JobDriver:
         self.name = job.name
         self.demand: Demand | None = None  # as of the last step
         self.running: Sequence[RunningTask] = ()  # tasks that others may have a share of
+        self.has_ended = False  # as of the last step
         self._ledger = ledger
         self._journal = journal
         self._scan = ScanSteps(job, ledger, journal, open_job, slots=slots, hold=hold)
@@ -52,6 +54,8 @@ class JobDriver:
         self._clock = clock
         self._retrying: Iterator[StoredTask] | None = None
         self._looked = 0.0
+        self._tasks_then: Mapping[TaskState, int] = {}  # when events were written down, and when
+        self._wrote_at = 0.0
         self._is_new = True
         self._left_then: int | None = None  # when a reason to wait came up
         self._speeds: deque[tuple[float, int, int]] = deque(maxlen=SPEED_WINDOW_S + 1)
@@ -65,8 +69,9 @@ class JobDriver:
             self._scan.settle(snapshot.job)
             snapshot = self._ledger.snapshot(self.name)
         self._journal.keep(snapshot.job)
-        busy = write_down(self.name, self._ledger, self._journal)
+        busy = self._write_down(snapshot)
         running = snapshot.job.state is JobState.RUNNING
+        self.has_ended = not running and snapshot.job.state is not JobState.PAUSED
         if running and snapshot.job.next_round_ms:
             return self._wait_for_round(snapshot.job)
         if running:
@@ -95,6 +100,16 @@ class JobDriver:
     def call_helpers(self, task_id: str, number: int) -> None:
         """Tell so many workers of parts that the holder of a task offers."""
         self._dispatch.call_helpers(task_id, number)
+
+    def _write_down(self, snapshot: Snapshot) -> bool:
+        """Write down what workers said, at once if tasks have moved; True if there may be more."""
+        now = self._clock()
+        if snapshot.tasks == self._tasks_then and now - self._wrote_at < LOGS_S:
+            return False
+        self._wrote_at = now
+        busy = write_down(self.name, self._ledger, self._journal)
+        self._tasks_then = {} if busy else snapshot.tasks
+        return busy
 
     def _wait_for_round(self, job: Job) -> bool:
         begun = self._rounds.begin_if_due(job)

@@ -5,6 +5,7 @@ planned) and in the ledger (what became of it).
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -146,7 +147,8 @@ class Master:
             if name not in self._drivers and self._at_rest(name):
                 return False
             busy = self._step(name)
-            if not busy and name in self._drivers and self._at_rest(name):
+            driver = self._drivers.get(name)
+            if not busy and driver is not None and driver.has_ended and self._at_rest(name):
                 self._drivers.pop(name).close()  # whoever cleans the job waits for the lease
                 self._drop(name)
             return busy
@@ -279,6 +281,8 @@ def run_master(
         slots=system.worker_processes,
         beat=beat,
     )
+    gc.freeze()  # what is there now stays, so the collector need not look at it again
+    gc.set_threshold(20_000, 20, 100)  # objects are made by the million, and free of cycles
     beat()
     try:
         while not stopping():

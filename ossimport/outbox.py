@@ -16,9 +16,10 @@ MOVES_PER_STEP = 100
 
 
 def write_down(job: str, ledger: MasterLedger, journal: Journal) -> bool:
-    """Write down the oldest events, then drop them; False if there were none.
+    """Write down the oldest events, then drop them; False if no more is to be done at once.
 
-    Doing it twice changes nothing: a log's text knows its place, and directories move once.
+    For the next lines of logs nobody waits. Doing it twice changes nothing: a log's text knows its
+    place, and directories move once.
     """
     events = list(_few_moves(ledger.outbox(job, EVENTS_PER_STEP)))
     if not events:
@@ -28,7 +29,8 @@ def write_down(job: str, ledger: MasterLedger, journal: Journal) -> bool:
     journal.sync()
     ended = [event.task_id for event in events if event.kind == EventKind.ENDED]
     ledger.acknowledge(job, events[-1].id, ended)
-    return True
+    has_moved = any(event.kind != EventKind.LOG for event in events)
+    return has_moved or len(events) == EVENTS_PER_STEP
 
 
 def _few_moves(events: Iterable[Event]) -> Iterator[Event]:

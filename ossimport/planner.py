@@ -74,8 +74,7 @@ def plan(
             batch = None
         if batch is None:
             batch = _OpenBatch(limits(), clock() + max_wait_s)
-        batch.add(entry)
-        if batch.is_full() or clock() >= batch.due:
+        if batch.add(entry) or clock() >= batch.due:
             yield batch.close()
             batch = None
     if batch:
@@ -100,26 +99,23 @@ class _OpenBatch:
         fits = self._size + entry.info.size <= self._limits.bytes
         return fits or entry.verdict is not Verdict.COPY
 
-    def add(self, entry: Scanned) -> None:
-        self._cursor = entry.cursor
-        if entry.verdict is Verdict.COPY:
-            self._objects.append(entry.info)
-            self._size += entry.info.size
+    def add(self, entry: Scanned) -> bool:
+        """Take an entry; True if the batch is full now."""
+        info, self._cursor, verdict = entry.info, entry.cursor, entry.verdict
+        if verdict is Verdict.COPY:
+            self._objects.append(info)
+            self._size += info.size
             if entry.archived:
                 self._archived.append(entry)
-        elif entry.verdict is Verdict.EXCLUDED:
+            full = self._limits
+            return len(self._objects) >= full.objects or self._size >= full.bytes
+        if verdict is Verdict.EXCLUDED:
             self._excluded.append(entry)
-        elif entry.verdict is Verdict.UNCHANGED:
-            self._unchanged.append(entry.info)
+        elif verdict is Verdict.UNCHANGED:
+            self._unchanged.append(info)
         else:
             self._failed.append(entry)
-
-    def is_full(self) -> bool:
-        return (
-            len(self._objects) >= self._limits.objects
-            or self._size >= self._limits.bytes
-            or len(self._excluded) + len(self._failed) + len(self._unchanged) >= MAX_ODD
-        )
+        return len(self._excluded) + len(self._failed) + len(self._unchanged) >= MAX_ODD
 
     def close(self) -> Batch:
         return Batch(

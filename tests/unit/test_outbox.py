@@ -50,12 +50,15 @@ def steps(kinds: list[str]) -> list[int]:
     journal: Any = FakeJournal()
     sizes = []
     before = len(kinds)
-    while outbox.write_down("job", ledger, journal):
+    while ledger.events:
+        goes_on = outbox.write_down("job", ledger, journal)
+        assert goes_on or not ledger.events
         sizes.append(before - len(ledger.events))
         before = len(ledger.events)
         # Nothing is forgotten before it is durable, and nothing is written that is not.
         assert journal.synced == len(journal.done) == len(kinds) - before
     assert journal.done == [str(number) for number in range(len(kinds))]
+    assert not outbox.write_down("job", ledger, journal)
     return sizes
 
 
@@ -71,3 +74,14 @@ def steps(kinds: list[str]) -> list[int]:
 )
 def test_a_step_has_many_flushes_and_few_moves(kinds: list[str], sizes: list[int]) -> None:
     assert steps(kinds) == sizes
+
+
+def test_for_lines_of_logs_alone_nobody_looks_again_at_once() -> None:
+    def is_busy(kinds: list[str]) -> bool:
+        ledger: Any = FakeLedger([event(number, kind) for number, kind in enumerate(kinds)])
+        journal: Any = FakeJournal()
+        return outbox.write_down("job", ledger, journal)
+
+    assert not is_busy([EventKind.LOG] * 999)
+    assert is_busy([EventKind.LOG] * 1000)
+    assert is_busy([EventKind.LOG, EventKind.CLAIMED, EventKind.LOG])
