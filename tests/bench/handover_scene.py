@@ -246,7 +246,7 @@ class Scene:
         def keys() -> list[str]:
             place = places.find(root, task_id)
             try:
-                return [i.key for i in task_files.task(root, place)[0].objects] if place else []
+                return [i.key for i in task_files.text(root, place).task().objects] if place else []
             except ServiceError:
                 return []  # it moves in this moment
 
