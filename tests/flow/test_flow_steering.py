@@ -18,7 +18,7 @@ FILES = 200
 def running(tmp_path: Path) -> Iterator[Migration]:
     """A job that takes some seconds, caught when a part of it is done."""
     with migration(
-        tmp_path / "home", {"workerMaxThroughput(KB/s)": 200}, taskObjectCountLimit=20
+        tmp_path / "home", {"workerMaxThroughput(KB/s)": 120}, taskObjectCountLimit=20
     ) as made:
         rng = random.Random(5)
         for index in range(FILES):

@@ -124,7 +124,8 @@ class RawServer:
         with self._lock:
             for sock in self._open:
                 with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+                    # Not SSLSocket's own, which takes the TLS away under a script that runs.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(DEADLINE)
         if kind is None and self.errors:
