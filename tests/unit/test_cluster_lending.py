@@ -5,7 +5,7 @@ import copy
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ossimport.engine import CopyEngine
 from ossimport.errors import LedgerUnavailable, Permanent, StaleClaim
 from ossimport.ledger.base import Claim, Loan, Repayment
 from ossimport.ledger.memory import MemoryLedger
-from ossimport.model import JobState, ObjectInfo
+from ossimport.model import JobState, ObjectInfo, Upload
 from ossimport.sources.base import Payload
 from tests.unit.cluster import JOB, POLICY, Cluster
 from workers.helping import LOAN_LEASE_S, Help
@@ -289,9 +289,20 @@ async def test_an_answer_is_lost(scene: Scene, whose: int, call: str) -> None:
 async def test_the_source_changes_while_parts_are_lent(scene: Scene) -> None:
     newer = bytes(reversed(BODY))
     scene.cluster.source.put("large", newer, mtime_ns=1_800_000_000_000_000_000)
-    (task,) = scene.cluster.ledger._records[JOB.name].tasks.values()
-    old = task.lent
-    await scene.until(lambda: task.lent is not old and task.lent is not None)  # lent anew
+    offers: list[str | None] = []
+    lend = scene.cluster.ledger.lend
+
+    def watched(
+        claim: Claim, index: int, upload: Upload | None, numbers: Sequence[int] = ()
+    ) -> None:
+        offers.append(upload and upload.upload_id)
+        lend(claim, index, upload, numbers)
+
+    scene.cluster.ledger.lend = watched  # type: ignore[method-assign]
+    await scene.until(lambda: len(offers) >= 2)
+    withdrawn, again = offers[:2]
+    assert withdrawn is None
+    assert again is not None  # the newer version is lent too
     await scene.ends_whole(newer)
 
 
@@ -325,7 +336,7 @@ async def test_a_paused_job_is_paused_for_helpers_too(scene: Scene) -> None:
     await scene.ends_whole()
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 async def test_whatever_happens(scene: Scene, seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(rng.randint(1, 4)):
