@@ -57,7 +57,7 @@ class JobDriver:
         self._tasks_then: Mapping[TaskState, int] = {}  # when events were written down, and when
         self._wrote_at = 0.0
         self._is_new = True
-        self._left_then: int | None = None  # when a reason to wait came up
+        self._done_then: dict[str, int] | None = None  # while there is a reason to wait
         self._speeds: deque[tuple[float, int, int]] = deque(maxlen=SPEED_WINDOW_S + 1)
 
     def step(self) -> bool:
@@ -135,12 +135,11 @@ class JobDriver:
         """
         is_new, self._is_new = self._is_new, False
         if not snapshot.job.reason:
-            self._left_then = None
+            self._done_then = None
             return False
-        left = snapshot.counts.left.objects
-        if self._left_then is None:
-            self._left_then = left
-        return is_new or left < self._left_then
+        done = _done(snapshot)
+        then, self._done_then = self._done_then or done, done
+        return is_new or any(then.get(of, amount) < amount for of, amount in done.items())
 
     def _keep_scanning(self, snapshot: Snapshot) -> bool:
         try:
@@ -218,3 +217,12 @@ class JobDriver:
     def _set_state(self, state: JobState, reason: str = "") -> None:
         """Only a running job changes here: somebody may have stopped it meanwhile."""
         self._ledger.set_state(self.name, state, reason, only_if=JobState.RUNNING)
+
+
+def _done(snapshot: Snapshot) -> dict[str, int]:
+    """What workers have done: objects of the whole job, and bytes of each claim, since an object
+    may take hours. What the scan finds meanwhile is not in it."""
+    counts = snapshot.counts
+    found = counts.left.objects + counts.excluded.objects + snapshot.unchanged.objects
+    claims = {f"{task.task_id} {task.fence}": task.bytes_done for task in snapshot.running}
+    return {"objects": counts.listed.objects - found, **claims}

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ossimport.errors import Fatal, Waiting
-from ossimport.ledger.base import Job
+from ossimport.ledger.base import Flush, Job, PlannedTask, PlanStep
 from ossimport.master import TROUBLE_S
-from ossimport.model import JobState, Lane, ObjectInfo
+from ossimport.model import JobState, Lane, Mark, ObjectInfo, Outcome
 from ossimport.patience import OUTAGE_S
 from ossimport.sources.memory import MemoryScan
 from tests.unit.cluster import JOB, Cluster
@@ -121,4 +121,30 @@ def test_credentials_are_waited_for_as_long_as_it_takes(cluster: Cluster) -> Non
     for _ in range(3):
         cluster.now += 10 * OUTAGE_S
         let_wait(cluster.ledger, JOB.name, ENDED)
+    assert cluster.ledger.job(JOB.name).state is JobState.RUNNING
+
+
+@pytest.mark.parametrize("moves", ["objects", "bytes"])
+def test_a_worker_that_is_cut_off_stops_no_job_that_comes_along_elsewhere(
+    cluster: Cluster, moves: str
+) -> None:
+    """Be it by objects while the scan finds more of them, or by bytes of one that takes hours."""
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    claim = cluster.claim(cluster.messages.pop(0))
+    assert claim is not None
+    cluster.ledger.renew(claim, 100 * OUTAGE_S)
+    marks = bytearray(claim.marks)
+    for number in range(1, 9):
+        cluster.now += OUTAGE_S / 2
+        flush = Flush(number, bytes(marks), {}, {}, {}, b"", 0, moving=number << 20)
+        if moves == "objects":
+            marks[number] = Mark.SKIPPED
+            flush = flush._replace(marks=bytes(marks), objects={Outcome.SKIPPED: 1}, moving=0)
+        cluster.ledger.record(claim, flush)
+        let_wait(cluster.ledger, JOB.name, Waiting("it refuses every request", code="Outage"))
+        seq = cluster.ledger.scan_state(JOB.name).seq
+        cluster.ledger.plan(JOB.name, PlanStep(seq + 1, {}, [PlannedTask(f"T{seq}", b"", 2, 2)]))
+        cluster.master.step()
     assert cluster.ledger.job(JOB.name).state is JobState.RUNNING
