@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -95,6 +96,7 @@ class Patience:
         jitter: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         outlast_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`outlast_s` is how long an outage is waited out here. A worker does not: its process is
         wanted by other jobs."""
@@ -102,6 +104,7 @@ class Patience:
         self._jitter = jitter
         self._sleep = sleep
         self._outlast_s = outlast_s
+        self._clock = clock
 
     async def ask(
         self,
@@ -117,7 +120,7 @@ class Patience:
         and nobody fails: Waiting is raised, with the code Outage. `attempts` is an own, exact
         limit.
         """
-        successes, attempt, waited, began = end.successes, 0, 0.0, _now()
+        successes, attempt, waited, began = end.successes, 0, 0.0, self._clock()
         while True:
             try:
                 result = await request()
@@ -126,7 +129,7 @@ class Patience:
                 if attempts and attempt >= attempts:
                     raise
                 enough = attempt >= self._attempts
-                if enough or max(_now() - began, exc.retry_after) >= SUSPECT_S:
+                if enough or max(self._clock() - began, exc.retry_after) >= SUSPECT_S:
                     at_fault = end.successes != successes or exc.code == "ChecksumMismatch"
                     if not at_fault and await end.trouble():
                         if waited >= self._outlast_s:

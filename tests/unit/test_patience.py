@@ -30,7 +30,7 @@ class Scene:
         self.takes = 0.0  # a request, before it fails
         self.probe_takes = 0.0
         self.end = End("destination", self._probe)
-        self._patience = Patience(8, jitter=lambda: 0.0, outlast_s=outlast_s)
+        self._patience = Patience(8, jitter=lambda: 0.0, outlast_s=outlast_s, clock=loop.time)
 
     async def _probe(self) -> None:
         self.probes.append(self.loop.time())
