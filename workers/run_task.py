@@ -129,7 +129,7 @@ class TaskRun:
         except Waiting as exc:
             log.warning("task %s is handed back: %s", self._claim.task_id, exc)
             await self._flush()
-            await self._call(lambda: self._ledger.release(self._claim))
+            await self._call(lambda: self._ledger.release(self._claim, counts=False))
             raise
         except Fatal as exc:
             reason = f"{exc.code}: {exc}"
@@ -142,7 +142,8 @@ class TaskRun:
             ended = False
         await self._flush()
         if not ended:
-            await self._call(lambda: self._ledger.release(self._claim))
+            ordered = self._stopping()
+            await self._call(lambda: self._ledger.release(self._claim, counts=not ordered))
             return None
         state = TaskState.FAILED if Mark.FAILED in self._notes.marks else TaskState.SUCCEED
         await self._call(lambda: self._ledger.finish(self._claim, state))

@@ -319,8 +319,11 @@ class WorkerLedger(LendingLedger, Protocol):
         StaleClaim also when an object has no outcome: the server lost the flush that told of it.
         """
 
-    def release(self, claim: Claim) -> None:
-        """Hand the task back: it is pending again, in front, its outcomes kept."""
+    def release(self, claim: Claim, *, counts: bool = True) -> None:
+        """Hand the task back: it is pending again, in front, its outcomes kept.
+
+        Of the claims that say nothing against the task (not `counts`) all count as one.
+        """
 
     def stop_job(self, claim: Claim, reason: str) -> None:
         """Hand the task back and set the job ABORT with `reason`, for a fatal error.

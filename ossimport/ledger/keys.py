@@ -55,7 +55,8 @@ Fields of `oi:{job}:task:ID`
     order                    its score in `pending`, so that a task handed back goes to the front
     fence worker             of the last claim
     freed                    the last fence whose holder handed the task back of its own will
-    claims                   how often it was claimed; all claims before a requeue count as one
+    claims                   how often it was claimed; all claims before a requeue count as one, so
+                             do those that were handed back by an order, or as the job had to wait
     share share_until        how many workers would take a share of it, until which server ms
     marks                    one byte for each object; missing while none has an outcome
     marked, marked_bytes     objects and bytes that have an outcome

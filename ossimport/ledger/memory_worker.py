@@ -126,9 +126,10 @@ class MemoryWorkerPart(Shelf):
             record.ended[claim.task_id] = (claim.fence, state, task.log)
             record.ended_tasks[state] += 1
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim, *, counts: bool = True) -> None:
         with self._claimed(claim) as (record, task):
-            self._let_go(record, task, claim)
+            if self._let_go(record, task, claim) and task is not None and not counts:
+                task.claims = max(1, task.claims - 1)
 
     def stop_job(self, claim: Claim, reason: str) -> None:
         with self._claimed(claim) as (record, task):

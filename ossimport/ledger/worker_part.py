@@ -102,10 +102,11 @@ class WorkerPart(Scripted):
         args: list[Argument] = [claim.task_id, claim.fence, state]
         self._run("finish", _about(*claim[:2]), keys, args)
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim, *, counts: bool = True) -> None:
         at = JobKeys(claim.job)
         keys = [at.pending, at.running, at.task(claim.task_id), at.outbox]
-        self._run("release", _about(*claim[:2]), keys, [claim.task_id, claim.fence])
+        args: list[Argument] = [claim.task_id, claim.fence, int(counts)]
+        self._run("release", _about(*claim[:2]), keys, args)
 
     def stop_job(self, claim: Claim, reason: str) -> None:
         at = JobKeys(claim.job)

@@ -64,6 +64,16 @@ class WorkerContract:
         assert [claim.claims for claim in (first, second, third, fourth)] == [1, 2, 3, 4]
         assert take(ledger, "T2").claims == 1
 
+    def test_claims_that_say_nothing_against_a_task_count_as_one(self, ledger: Ledger) -> None:
+        ledger.plan(JOB.name, step(1, planned(1)))
+        counted = []
+        for _ in range(4):
+            claim = take(ledger, "T1")
+            counted.append(claim.claims)
+            for _ in range(2):
+                ledger.release(claim, counts=False)
+        assert counted == [1, 2, 2, 2]
+
     def test_only_one_worker_holds_a_task(self, ledger: Ledger) -> None:
         ledger.plan(JOB.name, step(1, planned(1)))
         ledger.dispatch(JOB.name, 1)

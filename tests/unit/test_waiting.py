@@ -81,6 +81,28 @@ def test_a_task_that_has_to_wait_is_handed_back_with_what_it_has_done(cluster: C
     assert (snapshot.job.state, snapshot.counts.copied.objects) == (JobState.SUCCEED, 40)
 
 
+@pytest.mark.parametrize("why", ["the job waits", "the worker stops"])
+def test_a_task_that_is_handed_back_again_and_again_is_not_taken_for_one_that_never_ends(
+    cluster: Cluster, why: str
+) -> None:
+    def end(info: ObjectInfo) -> None:
+        raise ENDED
+
+    cluster.source.on_read = end if why == "the job waits" else None
+    cluster.stopping = lambda: why == "the worker stops"
+    cluster.submit()
+    while not cluster.messages:
+        cluster.master.step()
+    task_id = cluster.messages.pop(0)
+    for _ in range(5):
+        claim = cluster.claim(task_id)
+        assert claim is not None
+        assert claim.claims <= 2
+        cluster.run(claim)
+    cluster.source.on_read, cluster.stopping = None, lambda: False
+    assert cluster.work().counts.copied.objects == 40
+
+
 def test_a_worker_s_reason_stays_until_something_is_done(cluster: Cluster) -> None:
     cluster.submit()
     while not cluster.messages:
