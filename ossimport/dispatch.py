@@ -97,20 +97,20 @@ class Window:
         self._ledger = ledger
         self._clock = clock
         self._looked = -SLOTS_LOOK_S
-        self._slots = 0
+        self.slots = 0  # tasks that the workers hold at a time, as of the last look at who works
         self.idle = 0  # slots for which there is no task, as of the last look at the room
         self._ended_of: dict[str, int] = {}
         self._ended: deque[tuple[float, int]] = deque()
 
-    def slots(self) -> int:
-        """How many tasks the workers that are there now hold at a time."""
+    def look(self) -> None:
+        """See who works, if it is time to."""
         if self._clock() - self._looked >= SLOTS_LOOK_S:
             self._looked = self._clock()
-            self._slots = self._ledger.slots()
-        return self._slots
+            self.slots = self._ledger.slots()
 
     def room(self, demands: Iterable[Demand]) -> int:
         """How many more messages to send now."""
+        self.look()
         in_flight = 0
         for each in demands:
             in_flight += each.in_flight
@@ -121,8 +121,8 @@ class Window:
         while self._ended and self._ended[0][0] < self._clock() - RATE_S:
             self._ended.popleft()
         spare = min(MOST_SPARE, sum(number for _, number in self._ended))
-        self.idle = max(0, self.slots() - in_flight)
-        return self.slots() + max(SPARE_MESSAGES, spare) - in_flight
+        self.idle = max(0, self.slots - in_flight)
+        return self.slots + max(SPARE_MESSAGES, spare) - in_flight
 
 
 class Dispatch:

@@ -88,6 +88,7 @@ class Master:
             if not self._restored:
                 self._restore_lost()
             self._keep_limits()
+            self._window.look()
             names = self._ledger.jobs()
             for gone in self._drivers.keys() - set(names):
                 self._drivers.pop(gone).close()
@@ -167,8 +168,11 @@ class Master:
             return False
 
     def _slots(self) -> int:
-        """How many tasks run at the same time, on all workers; before any is there, on this host"""
-        return self._window.slots() or self._own_slots
+        """How many tasks run at the same time, on all workers; before any is there, on this host.
+
+        Threads that scan ask too: they must not meet a ledger that does not answer.
+        """
+        return self._window.slots or self._own_slots
 
     def _deal(self) -> bool:
         """Let the jobs send messages, as many as the workers need; True if there were any."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from ossimport import identity
 from ossimport.dest.base import Body, Stored
 from ossimport.dest.memory import MemoryDestination
 from ossimport.dispatch import LOST_AFTER_S
-from ossimport.errors import Fatal, Permanent, Transient
+from ossimport.errors import Fatal, LedgerUnavailable, Permanent, Transient
 from ossimport.journal import Journal, rebuild
 from ossimport.ledger.base import Snapshot
 from ossimport.ledger.memory import MemoryLedger
@@ -80,6 +81,23 @@ def test_a_master_that_is_killed_after_any_step_is_replaced(cluster: Cluster) ->
     assert snapshot.job.state is JobState.SUCCEED
     assert cluster.stored() == bodies
     assert snapshot.counts.listed.objects == 100
+
+
+def test_threads_that_scan_ask_the_ledger_nothing(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they met there would stop the job; the master waits for a ledger that is away."""
+    slots, master = cluster.ledger.slots, threading.current_thread()
+
+    def only_for_the_master() -> int:
+        if threading.current_thread() is not master:
+            raise LedgerUnavailable("Redis does not answer")
+        return slots()
+
+    monkeypatch.setattr(cluster.ledger, "slots", only_for_the_master)
+    fill(cluster, 100)
+    cluster.submit()
+    assert cluster.work().job.state is JobState.SUCCEED
 
 
 def test_a_second_master_waits_while_the_first_one_lives(cluster: Cluster) -> None:
