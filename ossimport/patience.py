@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from ossimport.errors import Transient, Waiting
+from ossimport.errors import Fatal, Permanent, Transient, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,17 @@ class End:
         return None
 
     async def must_answer(self) -> None:
-        """Raise Waiting if the end does not do what it should do at any time."""
-        trouble = await self.trouble()
+        """Raise Waiting if the end does not do what it should do at any time.
+
+        A refusal is an answer: whether it stops the job, who works finds out by what he needs.
+        """
+        try:
+            trouble = await self.trouble()
+        except Waiting:
+            raise
+        except (Permanent, Fatal) as exc:
+            log.warning("the %s answers: %s", self.name, exc)
+            return
         if trouble is not None:
             raise outage(self, trouble)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ossimport.dest.memory import MemoryDestination
-from ossimport.errors import Transient, Waiting
+from ossimport.errors import Fatal, Permanent, StorageError, Transient, Waiting
 from ossimport.model import ObjectInfo
 from ossimport.patience import BELIEVED_S, OUTAGE_S, PROBE_S, SUSPECT_S, End, Patience
 from ossimport.pruning import Gone, Pruned, prune
@@ -187,3 +187,21 @@ def test_deletions_wait_an_outage_out_as_no_process_is_wanted_by_others() -> Non
         raise REFUSED
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize("kind", [Permanent, Fatal])
+async def test_who_looks_again_takes_a_refusal_for_an_answer(kind: type[StorageError]) -> None:
+    """Such as that of a list that only the master has, or whose first objects are gone."""
+
+    async def refuse() -> None:
+        raise kind("none of the first URLs of the list can be read", code="NotFound")
+
+    await End("source", refuse).must_answer()
+
+
+async def test_who_looks_again_waits_for_what_the_end_says_it_lacks() -> None:
+    async def refuse() -> None:
+        raise Waiting("the credentials expired", code="CredentialsExpired")
+
+    with pytest.raises(Waiting, match="the credentials expired"):
+        await End("source", refuse).must_answer()
