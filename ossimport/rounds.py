@@ -100,7 +100,9 @@ class Rounds:
         plan = self._open_job(job)
         gone, trouble = self._gone(snapshot, plan.max_delete)
         record = self._journal.deletions(job.round)
-        begun = record.begun() if gone else frozenset()  # before this master was started
+        begun: frozenset[str] = frozenset()
+        if gone:  # before this master was started, or before an outage ended the last round
+            begun = record.begun() | self._journal.deletions(job.round - 1).begun()
         return _Tidying(
             self._ledger.uploads(job.name),
             plan.abort,
@@ -138,7 +140,8 @@ class Rounds:
         if self._journal.catalog is not None:
             again = (Pruned.REFUSED, Pruned.STILL_THERE)
             self._journal.catalog.forget(f.key for f in fates if f.pruned not in again)
-        record.forget_begun()
+        if record.begun() <= {fate.key for fate in fates}:
+            record.forget_begun()
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

@@ -14,7 +14,7 @@
           TASK  audit.log  error.list  STATUS  DONE
         catalog.db                            which versions are at OSS (incremental jobs)
         rounds/<number>/                      all of the above of a round that is over
-          report.json  deleted.list  deleting.list (only while the round deletes)
+          report.json  deleted.list  deleting.list (until it is known what was deleted)
       history/<job>/<created>/                all of the above of a job that was cleaned
 
 Files that are not named here are left alone.

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from ossimport.config import FilterConfig
 from ossimport.console.actions import resume_job
 from ossimport.dest.base import Body, Stored
-from ossimport.errors import Permanent, Transient
+from ossimport.errors import Permanent, Transient, Waiting
 from ossimport.filters import Filters
 from ossimport.journal import Journal
 from ossimport.ledger.base import Snapshot
@@ -386,6 +386,33 @@ def test_a_master_that_dies_while_it_deletes_has_the_next_one_say_what_was_delet
         "deleted.list",
         "report.json",
     ]
+
+
+def test_what_was_deleted_before_an_outage_is_said_in_the_next_round(
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ossimport.rounds.STRETCH", 2)
+    for key in "abcd":
+        rounds.source.put(key, b"1")
+    rounds.source.put("stays", b"1")
+    rounds.work()
+    deleting(rounds, 9)
+    carry_out, outages = rounds._plan.prune, ["c"]
+
+    def until_an_outage(gone: Sequence[Gone], begin: Callable[[Sequence[str]], None]) -> list[Fate]:
+        fates = carry_out(gone, begin)
+        if gone[0].key in outages:
+            raise Waiting("the destination refuses every request", code="Outage")
+        return fates
+
+    rounds._plan = rounds._plan._replace(prune=until_an_outage)
+    for key in "abcd":
+        rounds.source.remove(key)
+    assert "refuses every request" in rounds.next_round().job.reason
+    assert deleted(rounds, 2) == {"a": "Deleted", "b": "Deleted"}
+    outages.clear()
+    rounds.next_round()
+    assert deleted(rounds, 3) == {"c": "Deleted", "d": "Deleted"}
 
 
 def test_more_than_the_limit_is_not_deleted_at_all(rounds: Rounds) -> None:
