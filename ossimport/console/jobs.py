@@ -35,8 +35,7 @@ def submit(
     """Check a job file and both ends it names, and add the job. Default: conf/local_job.cfg."""
     path = (cfg or default_file("local_job.cfg")).absolute()
     if dry:
-        # It brings rich, which takes long to import.
-        from ossimport.console.dry_run import dry_run  # noqa: PLC0415
+        from ossimport.console.dry_run import dry_run  # noqa: PLC0415 -- rich is slow to import
 
         job = load_job_file(path, system, strict=strict)
         if strict:

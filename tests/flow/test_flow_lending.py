@@ -8,7 +8,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,12 +16,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from ossimport.config import load_system
 from ossimport.ledger.redis import RedisLedger, open_ledger
 from ossimport.limits.limit import ALL, Limit
 from ossimport.limits.timetable import Rates
-from ossimport.service import redis_url
-from tests.servers.installation import write_properties
 from tests.servers.migration import Migration, migration, wait_for
 
 pytestmark = pytest.mark.slow
@@ -44,12 +40,7 @@ def running(tmp_path: Path) -> Iterator[Migration]:
         made.verb("start")
         limit(made, 80_000)
         made.verb("submit", str(made.job_file))
-        try:
-            yield made
-        finally:
-            for process in made._begun:
-                process.kill()
-                process.wait()
+        yield made
 
 
 def limit(made: Migration, bytes_: float) -> None:
@@ -58,19 +49,10 @@ def limit(made: Migration, bytes_: float) -> None:
         ledger.set_limit(ALL, Limit(Rates(bytes_)).to_json())
 
 
-def join(made: Migration, number: int) -> "subprocess.Popen[str]":
-    """Start a worker that knows no more than the Redis URL and the cluster key."""
-    path = made.conf / f"worker{number}.properties"
-    url = redis_url(load_system(made.conf / "sys.properties"))
-    settings = {**made.system, "workingDir": made.home / f"wd{number}", "redisUrl": url}
-    write_properties(path, settings)
-    return made.begin("worker", "--sys", str(path))
-
-
 @contextmanager
 def ledger_of(made: Migration) -> Iterator[RedisLedger]:
     """`stat` takes too long to catch what happens within seconds."""
-    ledger = open_ledger(redis_url(load_system(made.conf / "sys.properties")))
+    ledger = open_ledger(made.redis_url())
     yield ledger
     ledger.close()
 
@@ -103,7 +85,7 @@ def ends_complete(made: Migration) -> None:
 
 def test_workers_that_join_make_parts_of_the_only_object(running: Migration) -> None:
     for number in range(2):
-        join(running, number)
+        running.join(number)
     wait_for_helpers(running, 2)
     ends_complete(running)
     assert parts_by(running, 0) >= 5
@@ -112,7 +94,7 @@ def test_workers_that_join_make_parts_of_the_only_object(running: Migration) -> 
 
 @pytest.mark.long
 def test_a_helper_may_die(running: Migration) -> None:
-    helpers = [join(running, number) for number in range(2)]
+    helpers = [running.join(number) for number in range(2)]
     wait_for_helpers(running, 2)
     helpers[0].kill()
     ends_complete(running)
@@ -122,7 +104,7 @@ def test_a_helper_may_die(running: Migration) -> None:
 
 @pytest.mark.long
 def test_the_holder_may_die_and_who_comes_next_has_what_others_made(running: Migration) -> None:
-    join(running, 0)
+    running.join(0)
     wait_for_helpers(running, 1)
     limit(running, 1_000_000)
     time.sleep(3)  # some parts are returned
@@ -135,7 +117,7 @@ def test_the_holder_may_die_and_who_comes_next_has_what_others_made(running: Mig
 
 @pytest.mark.long
 def test_who_helps_leaves_at_once_when_told_to(running: Migration) -> None:
-    process = join(running, 0)
+    process = running.join(0)
     wait_for_helpers(running, 1)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
@@ -146,7 +128,7 @@ def test_who_helps_leaves_at_once_when_told_to(running: Migration) -> None:
 
 @pytest.mark.long
 def test_who_holds_leaves_and_another_goes_on(running: Migration) -> None:
-    join(running, 0)
+    running.join(0)
     wait_for_helpers(running, 1)
     os.kill(running.pids()["worker"], signal.SIGTERM)
     ends_complete(running)
@@ -155,9 +137,9 @@ def test_who_holds_leaves_and_another_goes_on(running: Migration) -> None:
 
 @pytest.mark.long
 def test_redis_may_lose_everything_while_parts_are_lent(running: Migration) -> None:
-    join(running, 0)
+    running.join(0)
     wait_for_helpers(running, 1)
-    with closing(Redis.from_url(redis_url(load_system(running.conf / "sys.properties")))) as client:
+    with closing(Redis.from_url(running.redis_url())) as client:
         client.flushall()
     time.sleep(2)  # as workers notice it
     limit(running, 1_000_000)
@@ -171,7 +153,7 @@ def test_redis_may_lose_everything_while_parts_are_lent(running: Migration) -> N
 
 @pytest.mark.long
 def test_a_job_is_paused_while_parts_are_lent(running: Migration) -> None:
-    join(running, 0)
+    running.join(0)
     wait_for_helpers(running, 1)
     running.verb("pause", "local_test")
     running.wait_until(lambda job: not job["running"])

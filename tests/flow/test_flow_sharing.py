@@ -7,16 +7,12 @@ their lease.
 
 import random
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ossimport.config import load_system
-from ossimport.service import redis_url
-from tests.servers.installation import write_properties
 from tests.servers.migration import Migration, migration, wait_for
 from workers.run_task import LEASE_S
 
@@ -40,21 +36,7 @@ def running(tmp_path: Path) -> Iterator[Migration]:
             made.write(f"f{index:02d}", rng.randbytes(SIZE))
         made.begin_job()
         made.wait_until(lambda job: job["tasks"]["running"])
-        try:
-            yield made
-        finally:
-            for process in made._begun:
-                process.kill()
-                process.wait()
-
-
-def join(made: Migration, number: int) -> "subprocess.Popen[str]":
-    """Start a worker that knows no more than the Redis URL and the cluster key."""
-    path = made.conf / f"worker{number}.properties"
-    url = redis_url(load_system(made.conf / "sys.properties"))
-    settings = {**made.system, "workingDir": made.home / f"wd{number}", "redisUrl": url}
-    write_properties(path, settings)
-    return made.begin("worker", "--sys", str(path))
+        yield made
 
 
 def holders(job: dict[str, Any]) -> set[str]:
@@ -82,7 +64,7 @@ def arrives(made: Migration, seconds: float = 120) -> None:
 
 def test_workers_that_join_share_the_only_task(running: Migration) -> None:
     for number in range(3):
-        join(running, number)
+        running.join(number)
     running.wait_until(lambda job: len(holders(job)) == 4)
     ends_complete(running)
     assert parts(running) >= 3
@@ -90,7 +72,7 @@ def test_workers_that_join_share_the_only_task(running: Migration) -> None:
 
 @pytest.mark.long
 def test_who_gave_and_who_took_may_die(running: Migration) -> None:
-    joined = [join(running, number) for number in range(2)]
+    joined = [running.join(number) for number in range(2)]
     running.wait_until(lambda job: len(holders(job)) == 3)
     joined[0].kill()
     running.kill("worker")
@@ -99,7 +81,7 @@ def test_who_gave_and_who_took_may_die(running: Migration) -> None:
 
 @pytest.mark.long
 def test_redis_may_lose_everything_when_tasks_are_shared(running: Migration) -> None:
-    join(running, 0)
+    running.join(0)
     running.wait_until(lambda job: len(holders(job)) == 2)
     wait_for(lambda: (running.tree / "dispatched").glob("*/*/TASK"), "the journal")
     running.verb("stop")
@@ -115,7 +97,7 @@ def test_redis_may_lose_everything_when_tasks_are_shared(running: Migration) -> 
 
 @pytest.mark.long
 def test_a_worker_that_leaves_gives_its_rest_to_another_within_seconds(running: Migration) -> None:
-    process = join(running, 0)
+    process = running.join(0)
     running.wait_until(lambda job: len(holders(job)) == 2)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
@@ -127,7 +109,7 @@ def test_a_worker_that_leaves_gives_its_rest_to_another_within_seconds(running: 
 def test_the_task_of_a_lost_host_is_taken_over_when_its_lease_has_run_out(
     running: Migration,
 ) -> None:
-    process = join(running, 0)
+    process = running.join(0)
     job = running.wait_until(lambda job: len(holders(job)) == 2)
     (lost,) = (worker for worker in holders(job) if not worker.startswith("localhost:"))
     process.kill()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ from typing import Any
 
 import oss2
 
-from tests.servers.installation import Installation
+from ossimport.config import load_system
+from ossimport.service import redis_url
+from tests.servers.installation import Installation, write_properties
 
 LAW = ("copied", "skipped", "failed", "vanished", "excluded", "left")
 
@@ -51,6 +54,17 @@ class Migration(Installation):
         """Start the service and submit the job."""
         self.verb("start")
         self.verb("submit", str(self.job_file))
+
+    def join(self, number: int) -> "subprocess.Popen[str]":
+        """Start a worker that knows no more than the Redis URL and the cluster key."""
+        path = self.conf / f"worker{number}.properties"
+        own = {"workingDir": self.home / f"wd{number}", "redisUrl": self.redis_url()}
+        write_properties(path, {**self.system, **own})
+        return self.begin("worker", "--sys", str(path))
+
+    def redis_url(self) -> str:
+        """Where this installation's Redis is."""
+        return redis_url(load_system(self.conf / "sys.properties"))
 
     def import_job(self, code: int = 0) -> str:
         """The one-click flow, answered with yes."""
@@ -144,9 +158,9 @@ def _md5(body: bytes) -> str:
 def migration(
     home: Path, system: dict[str, object] | None = None, **job: object
 ) -> Iterator[Migration]:
-    """A migration whose service is stopped at the end, whatever happens."""
+    """A migration of which nothing runs any more at the end, whatever happens."""
     made = Migration(home, system or {}, job)
     try:
         yield made
     finally:
-        made.verb("stop", code=None)
+        made.clear()
