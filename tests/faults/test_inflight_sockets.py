@@ -76,7 +76,8 @@ class Visit(asyncio.Protocol):
         """It has been here for long enough."""
         self.server.change(-1)
         self.server.answered += 1
-        self.transport.write(OK)
+        if not self.transport.is_closing():  # The load may have ended and hung up.
+            self.transport.write(OK)
 
 
 @asynccontextmanager
