@@ -15,10 +15,16 @@ class Budget:
         self._held = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    def takes(self, amount: int) -> bool:
+        """Take `amount` bytes if nobody has to wait for that. Pair with `give`, if True."""
+        if self._waiting or not self._fits(amount):
+            return False
+        self._held += amount
+        return True
+
     async def take(self, amount: int) -> None:
         """Wait until `amount` bytes may be held. Pair with `give`."""
-        if not self._waiting and self._fits(amount):
-            self._held += amount
+        if self.takes(amount):
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((amount, future))
@@ -34,7 +40,8 @@ class Budget:
     def give(self, amount: int) -> None:
         """Return bytes and let those who wait go on."""
         self._held -= amount
-        self._grant()
+        if self._waiting:
+            self._grant()
 
     def _fits(self, amount: int) -> bool:
         return self._held == 0 or self._held + amount <= self._limit

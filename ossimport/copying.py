@@ -5,8 +5,9 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ossimport.budget import Budget
 from ossimport.content_type import content_type
@@ -27,14 +28,13 @@ from ossimport.fidelity.tags import tagging
 from ossimport.listed import NOTHING_LISTED, Listed, list_range
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
 from ossimport.naming import dest_key, display
-from ossimport.patience import Counting, End, Patience
+from ossimport.patience import End
 from ossimport.qetag import qetag
 from ossimport.sources.base import Checksum, Payload, Source, Tagged
 
 if TYPE_CHECKING:
     from ossimport.parts import PartsCopy
 
-T = TypeVar("T")
 SaveUpload = Callable[[Upload | None], Awaitable[None]]
 
 # A body above this is hashed in a thread: the event loop would stall for longer
@@ -57,27 +57,15 @@ class CopyPolicy(NamedTuple):
     keep: Keep = Keep()
 
 
-class Ends(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ends:
     """Both ends of a job, and what bounds the traffic between them."""
 
     source: Source
     dest: Destination
     at_source: End
     at_dest: End
-    patience: Patience
     budget: Budget
-
-    def ask_source(
-        self, request: Callable[[], Awaitable[T]], it: Counting | None = None, attempts: int = 0
-    ) -> Awaitable[T]:
-        """Make a request to the source with patience."""
-        return self.patience.ask(self.at_source, request, it, attempts)
-
-    def ask_dest(
-        self, request: Callable[[], Awaitable[T]], it: Counting | None = None, attempts: int = 0
-    ) -> Awaitable[T]:
-        """Make a request to the destination with patience."""
-        return self.patience.ask(self.at_dest, request, it, attempts)
 
 
 class Engine(Protocol):
@@ -118,42 +106,64 @@ class Engine(Protocol):
 class Copying:
     """One object on its way: what is copied now, and how often we had to ask again."""
 
-    __slots__ = ("began", "info", "listed", "may_skip", "retries", "save", "upload")
+    __slots__ = ("began", "changes", "info", "listed", "retries", "save", "upload")
 
-    def __init__(self, info: ObjectInfo, upload: Upload | None, save: SaveUpload) -> None:
+    def __init__(
+        self,
+        info: ObjectInfo,
+        save: SaveUpload,
+        upload: Upload | None = None,
+        listed: Listed = NOTHING_LISTED,
+    ) -> None:
         self.info = info  # the version that is being copied; a newer one replaces it
-        self.upload = upload
         self.save = save
-        self.may_skip = False
-        self.listed = NOTHING_LISTED
+        self.upload = upload
+        self.listed = listed
+        self.changes = 0  # of the source
         self.retries = 0
         self.began = time.monotonic()
+
+    def copied(
+        self, stored: Stored, crc64: int | None, unkept: tuple[str, ...], *, stated: bool
+    ) -> CopyResult:
+        """The present version is there, and nothing contradicts that it is whole.
+
+        `stated`: the source's own checksum agrees.
+        """
+        proof = Proof.SOURCE if stated else Proof.CRC64
+        return CopyResult(
+            Outcome.COPIED,
+            self.info.size,
+            Proof.SIZE if stored.crc64 is None else proof,
+            crc64,
+            "",
+            "",
+            stored.request_id,
+            1 + self.retries,
+            time.monotonic() - self.began,
+            unkept,
+            stored.etag,
+        )
 
     def ended(
         self,
         outcome: Outcome,
         proof: Proof = Proof.NONE,
-        crc64: int | None = None,
         *,
         code: str = "",
         message: str = "",
         request_id: str = "",
-        unkept: tuple[str, ...] = (),
-        etag: str = "",
     ) -> CopyResult:
-        """How the copy of the present version ended, now."""
+        """How it ended otherwise, now."""
         return CopyResult(
             outcome,
             self.info.size,
             proof,
-            crc64,
-            code,
-            message,
-            request_id,
-            1 + self.retries,
-            time.monotonic() - self.began,
-            unkept,
-            etag,
+            code=code,
+            message=message,
+            request_id=request_id,
+            attempts=1 + self.retries,
+            seconds=time.monotonic() - self.began,
         )
 
     def refused(self, exc: StorageError) -> CopyResult:
@@ -169,7 +179,7 @@ async def list_dest(ends: Ends, prefix: str, objects: Sequence[ObjectInfo]) -> L
     for info in objects:
         with suppress(Permanent):  # that it has no name there is said when it is its turn
             keys.append(dest_key(prefix, info.key))
-    return await list_range(partial(ends.dest.list, prefix), keys, ask=ends.ask_dest)
+    return await list_range(partial(ends.dest.list, prefix), keys, ask=ends.at_dest.ask)
 
 
 def possible(keep: Keep, source: Source) -> Keep:
@@ -213,7 +223,7 @@ async def arriving_with_tags(
     if keep.tags and has_tags(payload.headers):
         source = ends.source
         assert isinstance(source, Tagged)  # noqa: S101  # or `keep` would not have them
-        text, lost = tagging(await ends.ask_source(lambda: source.tags(it.info), it))
+        text, lost = tagging(await ends.at_source.ask(source.tags, it.info, it=it))
         if text:
             headers[TAGGING] = text
         found = Arriving(headers, unkept + lost)
@@ -277,10 +287,3 @@ async def compare(stated: Checksum, body: Body, crc: int, key: str) -> None:
             op="read",
             key=key,
         )
-
-
-def proof_of(stored: Stored, stated: Checksum | None) -> Proof:
-    """How well a copy is proved once nothing contradicted it."""
-    if stored.crc64 is None:
-        return Proof.SIZE
-    return Proof.CRC64 if stated is None else Proof.SOURCE

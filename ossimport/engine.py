@@ -6,7 +6,7 @@ there. `Budget` bounds the bytes so held, whatever the sizes and numbers of the 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ossimport import naming
 from ossimport.budget import Budget
@@ -22,12 +22,11 @@ from ossimport.copying import (
     list_dest,
     md5_of,
     possible,
-    proof_of,
     seconds_text,
     verify,
 )
 from ossimport.crc64 import crc64
-from ossimport.dest.base import Described, Destination, Stored
+from ossimport.dest.base import Body, Described, Destination, Stored
 from ossimport.errors import Permanent, Transient
 from ossimport.fidelity.arriving import MTIME
 from ossimport.listed import NOTHING_LISTED, Listed
@@ -54,13 +53,13 @@ class CopyEngine:
     ) -> None:
         """`origins`: the source, if the destination's service may copy from it by itself."""
         policy = policy._replace(keep=possible(policy.keep, source))
+        patience = Patience(policy.attempts, jitter, sleep)
         self.policy = policy
         self.ends = Ends(
             source,
             dest,
-            End("source", lambda: asyncio.to_thread(source.check)),
-            End("destination", lambda: dest.list(policy.dest_prefix, "", 1)),
-            Patience(policy.attempts, jitter=jitter, sleep=sleep),
+            End("source", lambda: asyncio.to_thread(source.check), patience),
+            End("destination", lambda: dest.list(policy.dest_prefix, "", 1), patience),
             budget,
         )
         self.parts = PartsCopy(self.ends, policy)
@@ -101,54 +100,47 @@ class CopyEngine:
         have left something at the destination that was not verified, so nothing is skipped.
         `listed`: what is known of the destination already.
         """
-        it = Copying(upload.source if upload else info, upload, save)
-        it.may_skip = self.policy.skip_existing and not begun_before
-        it.listed = listed
+        it = Copying(upload.source if upload else info, save, upload, listed)
+        may_skip = self.policy.skip_existing and not begun_before
         try:
-            return await self._follow_changes(it)
+            while True:
+                try:
+                    return await self._copy_version(it, may_skip)
+                except Permanent as exc:
+                    if exc.code != "SourceChanged":
+                        raise
+                    await self._follow(it, exc)
         except (Permanent, Transient) as exc:
             return it.refused(exc)
 
-    async def _follow_changes(self, it: Copying) -> CopyResult:
-        """Copy the version that is there now, as often as the source changes under our hands."""
-        what = ""
-        for _ in range(self.policy.changes):
-            try:
-                return await self._copy_version(it)
-            except Permanent as exc:
-                if exc.code != "SourceChanged":
-                    raise
-                what = str(exc)
-                it.info = await self.ends.ask_source(lambda: self.ends.source.stat(it.info.key), it)
-        raise Permanent(
-            f"the object changed {self.policy.changes} times while it was read: {what}",
-            code="SIZE_NOT_MATCH",
-            op="read",
-            key=it.info.key,
-        )
-
-    def _copy_version(self, it: Copying) -> Awaitable[CopyResult]:
-        info = it.info
-        key = naming.dest_key(self.policy.dest_prefix, info.key)
-        if info.size > self.ends.dest.limits.max_object_size:
+    async def _follow(self, it: Copying, change: Permanent) -> None:
+        """The source changed under our hands: go on with the version that is there now."""
+        it.info = await self.ends.at_source.ask(self.ends.source.stat, it.info.key, it=it)
+        it.changes += 1
+        if it.changes == self.policy.changes:
             raise Permanent(
-                f"{info.size} bytes are more than OSS takes in one object",
+                f"the object changed {it.changes} times while it was read: {change}",
+                code="SIZE_NOT_MATCH",
+                op="read",
+                key=it.info.key,
+            )
+
+    async def _copy_version(self, it: Copying, may_skip: bool) -> CopyResult:
+        """Copy the version that is there now, unless the destination has it."""
+        key = naming.dest_key(self.policy.dest_prefix, it.info.key)
+        size = it.info.size
+        if size > self.ends.dest.limits.max_object_size:
+            raise Permanent(
+                f"{size} bytes are more than OSS takes in one object",
                 code="EntityTooLarge",
                 op="put",
                 key=key,
             )
-        return self._unless_there(it, key) if it.may_skip else self._write(it, key)
-
-    async def _unless_there(self, it: Copying, key: str) -> CopyResult:
-        if await self._is_there(it, key):
+        if may_skip and await self._is_there(it, key):
             return it.ended(Outcome.SKIPPED)
-        return await self._write(it, key)
-
-    def _write(self, it: Copying, key: str) -> Awaitable[CopyResult]:
-        """Have the service copy the object, or do it."""
         if self._inside is not None:
-            return self._inside.copy(it, key, lambda: self._send(it, key))
-        return self._send(it, key)
+            return await self._inside.copy(it, key, lambda: self._send(it, key))
+        return await self._send(it, key)
 
     async def _is_there(self, it: Copying, key: str) -> bool:
         """True if the destination holds this size and is not older.
@@ -162,7 +154,7 @@ class CopyEngine:
             listed = it.listed.found.get(key)
             found = Described(listed, {}) if listed is not None else None
         else:
-            found = await self.ends.ask_dest(lambda: self.ends.dest.describe(key), it)
+            found = await self.ends.at_dest.ask(self.ends.dest.describe, key, it=it)
         if found is None or found.info.size != it.info.size or not it.info.mtime_ns:
             return False
         if said := found.headers.get(MTIME):
@@ -183,33 +175,20 @@ class CopyEngine:
     async def _send_whole(self, it: Copying, key: str) -> CopyResult:
         if it.upload is not None:
             await self.parts.drop(it)
-        size = it.info.size
-        await self.ends.budget.take(size)
+        ends, size = self.ends, it.info.size
+        if not ends.budget.takes(size):
+            await ends.budget.take(size)
         try:
-            payload, crc = await self.ends.ask_source(lambda: self._read_whole(it.info), it)
-            headers, unkept = await arriving_with_tags(self.ends, self.policy, it, payload)
+            payload, crc = await ends.at_source.ask(self._read, it.info, it=it)
+            headers, unkept = await arriving_with_tags(ends, self.policy, it, payload)
             if self.policy.record_md5:
                 headers["x-oss-meta-md5"] = await md5_of(payload.body)
-
-            async def put() -> Stored:
-                stored = await self.ends.dest.put(key, payload.body, headers)
-                verify(crc, stored.crc64, key, stored.request_id)
-                return stored
-
-            stored = await self.ends.ask_dest(put, it)
+            stored = await ends.at_dest.ask(self._put, key, payload.body, headers, crc, it=it)
         finally:
-            self.ends.budget.give(size)
-        proof = proof_of(stored, payload.checksum)
-        return it.ended(
-            Outcome.COPIED,
-            proof,
-            crc,
-            request_id=stored.request_id,
-            unkept=unkept,
-            etag=stored.etag,
-        )
+            ends.budget.give(size)
+        return it.copied(stored, crc, unkept, stated=payload.checksum is not None)
 
-    async def _read_whole(self, info: ObjectInfo) -> tuple[Payload, int]:
+    async def _read(self, info: ObjectInfo) -> tuple[Payload, int]:
         """The object and its CRC64."""
         payload = await self.ends.source.read(info, 0, info.size)
         small = info.size <= HASH_IN_THREAD
@@ -217,3 +196,8 @@ class CopyEngine:
         if payload.checksum is not None:
             await compare(payload.checksum, payload.body, crc, info.key)
         return payload, crc
+
+    async def _put(self, key: str, body: Body, headers: Mapping[str, str], crc: int) -> Stored:
+        stored = await self.ends.dest.put(key, body, headers)
+        verify(crc, stored.crc64, key, stored.request_id)
+        return stored

@@ -127,7 +127,7 @@ class PartMaker:
     def __init__(
         self, ends: Ends, left: PartsLeft, it: Counting | None = None, *, attempts: int = 0
     ) -> None:
-        """`it` counts how often we had to ask again; `attempts` as in `Patience.ask`."""
+        """`it` counts how often we had to ask again; `attempts` as in `End.ask`."""
         self._ends = ends
         self._left = left
         self._it = it
@@ -160,10 +160,13 @@ class PartMaker:
         span = self._left.span(number)
         await ends.budget.take(len(span))
         try:
-            payload = await ends.ask_source(
-                lambda: ends.source.read(upload.source, span.start, len(span)),
-                self._it,
-                self._attempts,
+            payload = await ends.at_source.ask(
+                ends.source.read,
+                upload.source,
+                span.start,
+                len(span),
+                it=self._it,
+                attempts=self._attempts,
             )
             crc = await hash_body(payload.body)
 
@@ -174,17 +177,22 @@ class PartMaker:
                 verify(crc, part.crc64, upload.key, "")
                 return part.etag
 
-            return await ends.ask_dest(send, self._it, self._attempts), crc
+            return await ends.at_dest.ask(send, it=self._it, attempts=self._attempts), crc
         finally:
             ends.budget.give(len(span))
 
     async def copy(self, origin: Origin, number: int) -> Part:
         """Have the service make a part of an object that it holds."""
         dest, upload, span = self._ends.dest, self._left.upload, self._left.span(number)
-        part = await self._ends.ask_dest(
-            lambda: dest.copy_part_from(upload.key, upload.upload_id, number, origin, span),
-            self._it,
-            self._attempts,
+        part = await self._ends.at_dest.ask(
+            dest.copy_part_from,
+            upload.key,
+            upload.upload_id,
+            number,
+            origin,
+            span,
+            it=self._it,
+            attempts=self._attempts,
         )
         return part.etag, part.crc64
 

@@ -14,13 +14,12 @@ from ossimport.copying import (
     CopyPolicy,
     Ends,
     arriving_with_tags,
-    proof_of,
 )
 from ossimport.crc64 import crc64_combine
 from ossimport.dest.base import Limits, Stored
 from ossimport.errors import Fatal, Permanent, Transient
 from ossimport.fidelity.arriving import OBJECT_ACL
-from ossimport.model import CopyResult, Origin, Outcome, Upload
+from ossimport.model import CopyResult, Origin, Upload
 from ossimport.part_making import BORROWED_ATTEMPTS, PartMaker, PartsLeft
 from ossimport.sources.base import Checksum, Payload
 
@@ -73,7 +72,7 @@ class PartsCopy:
         ends = self._ends
         # No bytes yet: only what travels with them, and the checksum of them all.
         if origin is None:
-            about = await ends.ask_source(lambda: ends.source.read(it.info, 0, 0), it)
+            about = await ends.at_source.ask(ends.source.read, it.info, 0, 0, it=it)
         else:
             checksum = Checksum("crc64", str(origin.crc64))
             about = Payload(b"", origin.headers, checksum, meta_prefix=META)
@@ -83,7 +82,7 @@ class PartsCopy:
         left = self._under_way[upload.upload_id] = PartsLeft(upload, lendable=origin is None)
         try:
             crc = await self._make(it, left, origin)
-            stated = _crc64_stated(about, crc, it.info.key)
+            stated = _crc64_is_stated(about, crc, it.info.key)
             if origin is not None:
                 crc = origin.crc64
             stored = await self._finish(it, upload, crc, acl)
@@ -98,15 +97,7 @@ class PartsCopy:
             del self._under_way[upload.upload_id]
         it.upload = None
         await it.save(None)
-        proof = proof_of(stored, stated)
-        return it.ended(
-            Outcome.COPIED,
-            proof,
-            crc,
-            request_id=stored.request_id,
-            unkept=unkept,
-            etag=stored.etag,
-        )
+        return it.copied(stored, crc, unkept, stated=stated)
 
     async def _open_upload(
         self, it: Copying, key: str, headers: dict[str, str], origin: Origin | None
@@ -120,19 +111,16 @@ class PartsCopy:
                 if kept is not None:
                     return kept
             await self.drop(it)
-        upload_id = await self._ends.ask_dest(
-            lambda: self._ends.dest.start_upload(key, headers), it
-        )
+        ends = self._ends
+        upload_id = await ends.at_dest.ask(ends.dest.start_upload, key, headers, it=it)
         it.upload = Upload(key, upload_id, part_size, it.info, {})
         await it.save(it.upload)
         return it.upload
 
     async def _resume(self, it: Copying, upload: Upload, origin: Origin | None) -> Upload | None:
+        ends = self._ends
         try:
-            held = await self._ends.ask_dest(
-                lambda: self._ends.dest.list_parts(upload.key, upload.upload_id),
-                it,
-            )
+            held = await ends.at_dest.ask(ends.dest.list_parts, upload.key, upload.upload_id, it=it)
         except Permanent as exc:
             if exc.code != "NoSuchUpload":
                 raise
@@ -182,7 +170,7 @@ class PartsCopy:
                     raise
                 return Stored(found.etag, found.crc64, exc.request_id)
 
-        stored = await self._ends.ask_dest(finish, it)
+        stored = await self._ends.at_dest.ask(finish, it=it)
         if stored.crc64 is not None and stored.crc64 != crc:
             raise Permanent(
                 f"OSS holds other bytes than were sent (CRC64 {stored.crc64}, sent {crc})",
@@ -198,11 +186,10 @@ class PartsCopy:
         upload = it.upload
         if upload is None:
             return
+        ends = self._ends
         try:
-            await self._ends.ask_dest(
-                lambda: self._ends.dest.abort_upload(upload.key, upload.upload_id),
-                it,
-                attempts=2,
+            await ends.at_dest.ask(
+                ends.dest.abort_upload, upload.key, upload.upload_id, it=it, attempts=2
             )
         except (Transient, Permanent) as exc:
             log.warning("%s: upload %s stays behind: %s", upload.key, upload.upload_id, exc)
@@ -222,14 +209,14 @@ def _crc64_of(left: PartsLeft) -> int | None:
     return whole
 
 
-def _crc64_stated(about: Payload, crc: int | None, key: str) -> Checksum | None:
-    """The source's own CRC64, if it states one; that of the parts must agree.
+def _crc64_is_stated(about: Payload, crc: int | None, key: str) -> bool:
+    """Whether the source states a CRC64 of its own; that of the parts must agree.
 
     Checksums that do not combine say nothing of an object that is read in parts.
     """
     stated = about.checksum
     if stated is None or stated.algorithm != "crc64":
-        return None
+        return False
     if crc is not None and stated.value != str(crc):
         raise Permanent(
             f"the bytes as read have the CRC64 {crc}, the source says {stated.value}",
@@ -237,4 +224,4 @@ def _crc64_stated(about: Payload, crc: int | None, key: str) -> Checksum | None:
             op="read",
             key=key,
         )
-    return stated
+    return True

@@ -4,13 +4,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from ossimport.errors import Fatal, Permanent, Transient, Waiting
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 # How long an end may refuse everything before the job stops.
 OUTAGE_S = 300.0
@@ -22,17 +24,91 @@ PROBE_S = 20.0  # an end that needs longer to answer a probe, limits included, d
 BELIEVED_S = 5.0  # an end that did not answer a probe is not asked again for so long
 
 
-class End:
-    """How one of the two ends does, over all requests to it."""
+class Counting(Protocol):
+    """Something that counts how often we had to ask again for it."""
 
-    def __init__(self, name: str, probe: Callable[[], Awaitable[object]]) -> None:
+    retries: int
+
+
+def backoff(attempt: int, jitter: float) -> float:
+    """Seconds to wait after failed attempt `attempt` (from 1): 0.2 s doubling to 30 s.
+
+    `jitter` in [0, 1) spreads the waits over half to all of that, so that sixty requests that
+    failed together do not come back together.
+    """
+    ceiling: float = min(30.0, 0.2 * 2 ** min(attempt - 1, 10))
+    return ceiling * (0.5 + jitter / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often, and after which waits, a request is made again."""
+
+    attempts: int
+    jitter: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    outlast_s: float = 0.0  # that an outage is waited out. A worker's process is wanted elsewhere
+    clock: Callable[[], float] = time.monotonic
+
+
+class End:
+    """One of the two ends: who asks it has patience. How it does, over all requests to it."""
+
+    def __init__(
+        self, name: str, probe: Callable[[], Awaitable[object]], patience: Patience
+    ) -> None:
         """`probe` asks the end something that has nothing to do with any one object."""
         self.name = name
+        self._patience = patience
         self.successes = 0
         self._probe = probe
         self._asking: asyncio.Task[Transient | None] | None = None
         self._asked = 0.0
         self._trouble: Transient | None = None
+
+    async def ask(
+        self,
+        request: Callable[[*Args], Awaitable[T]],
+        *args: *Args,
+        it: Counting | None = None,
+        attempts: int = 0,
+    ) -> T:
+        """Make a request until it succeeds, fails for good, or has failed often enough.
+
+        Often enough means that it is this request's fault: others to the same end succeeded
+        since it failed the last time, or the end answers when it is probed. Else it is an outage,
+        and nobody fails: Waiting is raised, with the code Outage. `it` counts how often it was
+        made again; `attempts` is an own, exact limit.
+        """
+        patience = self._patience
+        successes, attempt, waited, began = self.successes, 0, 0.0, patience.clock()
+        while True:
+            try:
+                result = await request(*args)
+            except Transient as exc:
+                attempt += 1
+                if attempts and attempt >= attempts:
+                    raise
+                enough = attempt >= patience.attempts
+                if enough or max(patience.clock() - began, exc.retry_after) >= SUSPECT_S:
+                    at_fault = self.successes != successes or exc.code == "ChecksumMismatch"
+                    if not at_fault and await self.trouble():
+                        if waited >= patience.outlast_s:
+                            raise outage(self, exc) from exc
+                    elif enough:
+                        raise
+                # What succeeded before says nothing: it may have been before the outage.
+                successes = self.successes
+                wait = backoff(attempt, patience.jitter())
+                wait = max(wait, min(exc.retry_after, LONGEST_RETRY_AFTER_S))
+                log.debug("%s %s: %s; again in %.1f s", exc.op, exc.key, exc.code, wait)
+                waited += wait
+                if it is not None:
+                    it.retries += 1
+                await patience.sleep(wait)
+            else:
+                self.successes += 1
+                return result
 
     async def trouble(self) -> Transient | None:
         """Why the end does not do what it should do at any time; None if it does.
@@ -77,86 +153,6 @@ class End:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-class Counting(Protocol):
-    """Something that counts how often we had to ask again for it."""
-
-    retries: int
-
-
-def backoff(attempt: int, jitter: float) -> float:
-    """Seconds to wait after failed attempt `attempt` (from 1): 0.2 s doubling to 30 s.
-
-    `jitter` in [0, 1) spreads the waits over half to all of that, so that sixty requests that
-    failed together do not come back together.
-    """
-    ceiling: float = min(30.0, 0.2 * 2 ** min(attempt - 1, 10))
-    return ceiling * (0.5 + jitter / 2)
-
-
-class Patience:
-    """How often, and after which waits, a request is made again."""
-
-    def __init__(
-        self,
-        attempts: int,
-        *,
-        jitter: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        outlast_s: float = 0.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`outlast_s` is how long an outage is waited out here. A worker does not: its process is
-        wanted by other jobs."""
-        self._attempts = attempts
-        self._jitter = jitter
-        self._sleep = sleep
-        self._outlast_s = outlast_s
-        self._clock = clock
-
-    async def ask(
-        self,
-        end: End,
-        request: Callable[[], Awaitable[T]],
-        it: Counting | None = None,
-        attempts: int = 0,
-    ) -> T:
-        """Make a request until it succeeds, fails for good, or has failed often enough.
-
-        Often enough means that it is this request's fault: others to the same end succeeded
-        since it failed the last time, or the end answers when it is probed. Else it is an outage,
-        and nobody fails: Waiting is raised, with the code Outage. `attempts` is an own, exact
-        limit.
-        """
-        successes, attempt, waited, began = end.successes, 0, 0.0, self._clock()
-        while True:
-            try:
-                result = await request()
-            except Transient as exc:
-                attempt += 1
-                if attempts and attempt >= attempts:
-                    raise
-                enough = attempt >= self._attempts
-                if enough or max(self._clock() - began, exc.retry_after) >= SUSPECT_S:
-                    at_fault = end.successes != successes or exc.code == "ChecksumMismatch"
-                    if not at_fault and await end.trouble():
-                        if waited >= self._outlast_s:
-                            raise outage(end, exc) from exc
-                    elif enough:
-                        raise
-                # What succeeded before says nothing: it may have been before the outage.
-                successes = end.successes
-                wait = backoff(attempt, self._jitter())
-                wait = max(wait, min(exc.retry_after, LONGEST_RETRY_AFTER_S))
-                log.debug("%s %s: %s; again in %.1f s", exc.op, exc.key, exc.code, wait)
-                waited += wait
-                if it is not None:
-                    it.retries += 1
-                await self._sleep(wait)
-            else:
-                end.successes += 1
-                return result
 
 
 def outage(end: End, last: Transient) -> Waiting:

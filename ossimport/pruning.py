@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import StrEnum
-from functools import partial
 from typing import NamedTuple
 
 from ossimport import naming
@@ -61,12 +60,12 @@ async def prune(
     whoever does it again after a crash knows then that what is absent was deleted by us. Doing it
     again changes nothing else. Raises Fatal when an end refuses all.
     """
+    patience = Patience(ATTEMPTS, random.random, outlast_s=OUTAGE_S)
     ends = Ends(
         source,
         dest,
-        End("source", lambda: asyncio.to_thread(source.check)),
-        End("destination", lambda: dest.list(prefix, "", 1)),
-        Patience(ATTEMPTS, jitter=random.random, outlast_s=OUTAGE_S),
+        End("source", lambda: asyncio.to_thread(source.check), patience),
+        End("destination", lambda: dest.list(prefix, "", 1), patience),
         Budget(1),
     )
     fates: dict[str, Fate] = {}
@@ -107,24 +106,24 @@ async def abort(dest: Destination, uploads: Sequence[Upload]) -> list[tuple[Uplo
 
 
 async def _is_held(ends: Ends, prefix: str, one: Gone) -> bool:
-    found = await ends.ask_dest(partial(ends.dest.stat, naming.dest_key(prefix, one.key)))
+    found = await ends.at_dest.ask(ends.dest.stat, naming.dest_key(prefix, one.key))
     return found is not None and found.size == one.size
 
 
 async def _deal_with(ends: Ends, prefix: str, one: Gone) -> Fate:
     try:
-        await ends.ask_source(partial(ends.source.stat, one.key))
+        await ends.at_source.ask(ends.source.stat, one.key)
         return Fate(one.key, Pruned.STILL_THERE)
     except Permanent as exc:
         if exc.code != "NotFound":
             raise
     dest_key = naming.dest_key(prefix, one.key)
-    found = await ends.ask_dest(partial(ends.dest.stat, dest_key))
+    found = await ends.at_dest.ask(ends.dest.stat, dest_key)
     if found is None and one.is_begun:
         return Fate(one.key, Pruned.DELETED, "before the master was started again")
     if found is None:
         return Fate(one.key, Pruned.ABSENT)
     if found.size != one.size:
         return Fate(one.key, Pruned.NOT_OURS)
-    await ends.ask_dest(partial(ends.dest.delete, dest_key))
+    await ends.at_dest.ask(ends.dest.delete, dest_key)
     return Fate(one.key, Pruned.DELETED)

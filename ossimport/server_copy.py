@@ -12,7 +12,7 @@ from ossimport.config.meta_map import META
 from ossimport.config.places import endpoint, endpoint_region
 from ossimport.copying import Copying, CopyPolicy, Ends, arriving_with_tags
 from ossimport.errors import Permanent, StorageError
-from ossimport.model import CopyResult, Origin, Outcome, Proof
+from ossimport.model import CopyResult, Origin
 from ossimport.parts import PartsCopy
 from ossimport.sources.base import Origins, Payload
 
@@ -61,7 +61,7 @@ class ServerCopy:
         """Copy the present version inside the service, or else through the worker."""
         if self._refusals >= ENOUGH_REFUSALS:
             return await through_worker()
-        origin = await self._ends.ask_source(lambda: self._origins.origin(it.info), it)
+        origin = await self._ends.at_source.ask(self._origins.origin, it.info, it=it)
         if origin is None:
             return await through_worker()
         try:
@@ -85,7 +85,7 @@ class ServerCopy:
 
         about = Payload(b"", origin.headers, meta_prefix=META)
         headers, unkept = await arriving_with_tags(ends, self._policy, it, about)
-        stored = await ends.ask_dest(lambda: ends.dest.copy_from(key, origin, headers), it)
+        stored = await ends.at_dest.ask(ends.dest.copy_from, key, origin, headers, it=it)
         if stored.crc64 is None:
             stored = stored._replace(crc64=await self._crc64_of(it, key))
         if stored.crc64 != origin.crc64:
@@ -97,18 +97,11 @@ class ServerCopy:
                 request_id=stored.request_id,
             )
         await self._parts.drop(it)
-        return it.ended(
-            Outcome.COPIED,
-            Proof.SOURCE,
-            origin.crc64,
-            request_id=stored.request_id,
-            unkept=unkept,
-            etag=stored.etag,
-        )
+        return it.copied(stored, origin.crc64, unkept, stated=True)
 
     async def _crc64_of(self, it: Copying, key: str) -> int | None:
         """What the service states of the copy, where its answer did not; None if it is no copy."""
-        found = await self._ends.ask_dest(lambda: self._ends.dest.stat(key), it)
+        found = await self._ends.at_dest.ask(self._ends.dest.stat, key, it=it)
         return found.crc64 if found is not None and found.size == it.info.size else None
 
     def _count(self, refusal: StorageError) -> None:

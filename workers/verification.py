@@ -123,11 +123,13 @@ class Verification:
         if self._checks.mode is not Mode.DETAILED:
             written = {} if self._checks.mode is Mode.SIMPLE else self._notes.written
             expected = self._expected(by_key, written)
-            missing = await arrived.absent(ends.dest, prefix, expected, ask=ends.ask_dest)
+            missing = await arrived.absent(ends.dest, prefix, expected, ask=ends.at_dest.ask)
             return [by_key[key] for key in missing]
         written = self._notes.written
         own = {key: i for key, i in by_key.items() if i in written}
-        missing = await arrived.unproved(ends.dest, self._expected(own, written), ask=ends.ask_dest)
+        missing = await arrived.unproved(
+            ends.dest, self._expected(own, written), ask=ends.at_dest.ask
+        )
         others = [i for i in by_key.values() if i not in written]
         return [by_key[key] for key in missing] + await self._different(others)
 

@@ -97,8 +97,7 @@ class Auditor:
         listed: Listed = NOTHING_LISTED,
     ) -> CopyResult:
         """Compare one object with its copy and say how that ended. Raises only Fatal."""
-        it = Copying(info, None, save)
-        it.listed = listed
+        it = Copying(info, save, listed=listed)
         try:
             found = await self._audit(it)
         except (Permanent, Transient) as exc:
@@ -138,7 +137,7 @@ class Auditor:
             if isinstance(found, Proof):
                 return found
             it.listed = NOTHING_LISTED
-            it.info = await self.ends.ask_source(lambda: self.ends.source.stat(it.info.key), it)
+            it.info = await self.ends.at_source.ask(self.ends.source.stat, it.info.key, it=it)
             if it.info[:4] == version[:4] and not looks_again:  # only `stat` knows a CRC64
                 break
         return found
@@ -149,7 +148,7 @@ class Auditor:
             listed = it.listed.found.get(key)
             copy = Described(listed, {}) if listed is not None else None
         else:
-            copy = await self.ends.ask_dest(lambda: self.ends.dest.describe(key), it)
+            copy = await self.ends.at_dest.ask(self.ends.dest.describe, key, it=it)
         if copy is None:
             size = counted(it.info.size, "byte")
             text = f"the source has {size}, the destination has no such object"
@@ -163,7 +162,7 @@ class Auditor:
 
     async def _look_closely(self, it: Copying, key: str, copy: Described) -> Proof | Difference:
         ends = self.ends
-        about = await ends.ask_source(lambda: ends.source.read(it.info, 0, 0), it)
+        about = await ends.at_source.ask(ends.source.read, it.info, 0, 0, it=it)
         wanted = expected_headers(self.policy, it.info, about)
         differences = [age_difference(it.info, copy, wanted), header_difference(copy, wanted)]
         proof = Proof.SIZE

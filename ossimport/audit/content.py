@@ -81,8 +81,8 @@ class Contents:
         await self._hold(2 * size)
         await ends.budget.take(2 * size)
         try:
-            ours = await ends.ask_source(lambda: ends.source.read(it.info, span.start, size), it)
-            theirs = await ends.ask_dest(lambda: self._read_copy(copy, span), it)
+            ours = await ends.at_source.ask(ends.source.read, it.info, span.start, size, it=it)
+            theirs = await ends.at_dest.ask(self._read_copy, copy, span, it=it)
             if ours.body == theirs.body:
                 return None
             return span.start + _first_difference(ours.body, theirs.body)
@@ -107,8 +107,8 @@ class Contents:
             await self._hold(len(span))
             await ends.budget.take(len(span))
             try:
-                crcs[span.start] = await ends.ask_source(
-                    lambda: _read(ends.source, it.info, span), it
+                crcs[span.start] = await ends.at_source.ask(
+                    _read, ends.source, it.info, span, it=it
                 )
             finally:
                 ends.budget.give(len(span))

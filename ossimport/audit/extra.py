@@ -51,7 +51,7 @@ class ExtraAuditor:
         if not isinstance(source, Listable):
             return NOTHING_LISTED
         keys = [info.key for info in objects]
-        return await list_range(source.list, keys, ask=self.ends.ask_source)
+        return await list_range(source.list, keys, ask=self.ends.at_source.ask)
 
     async def copy(
         self,
@@ -63,10 +63,10 @@ class ExtraAuditor:
         listed: Listed = NOTHING_LISTED,
     ) -> CopyResult:
         """See if the source has an object of the key of `info`. Raises only Fatal."""
-        it = Copying(info, None, save)
+        it = Copying(info, save)
         try:
             if info.key not in listed.found:  # a listing that lacks it is asked once more
-                await self.ends.ask_source(lambda: self.ends.source.stat(info.key), it)
+                await self.ends.at_source.ask(self.ends.source.stat, info.key, it=it)
         except (Permanent, Transient) as exc:
             if exc.code != "NotFound":
                 return it.refused(exc)

@@ -106,7 +106,7 @@ class Task:
     def verify(self) -> None:
         """See that all of them are there."""
         policy = CopyPolicy(PREFIX, multipart_threshold=1 << 20, part_size=1 << 20)
-        ends = SimpleNamespace(dest=self.listing, ask_dest=ask)
+        ends = SimpleNamespace(dest=self.listing, at_dest=SimpleNamespace(ask=ask))
         engine = cast(Any, SimpleNamespace(ends=ends, policy=policy))
         verification = Verification("task", self.notes, engine, Checks(Mode.GENERAL), must_not_copy)
 

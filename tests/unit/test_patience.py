@@ -29,8 +29,8 @@ class Scene:
         self.refusal = REFUSED
         self.takes = 0.0  # a request, before it fails
         self.probe_takes = 0.0
-        self.end = End("destination", self._probe)
-        self._patience = Patience(8, jitter=lambda: 0.0, outlast_s=outlast_s, clock=loop.time)
+        patience = Patience(8, lambda: 0.0, outlast_s=outlast_s, clock=loop.time)
+        self.end = End("destination", self._probe, patience)
 
     async def _probe(self) -> None:
         self.probes.append(self.loop.time())
@@ -46,7 +46,7 @@ class Scene:
         return "done"
 
     async def ask(self) -> str:
-        return await self._patience.ask(self.end, self._request)
+        return await self.end.ask(self._request)
 
 
 def on(work: Callable[[Scene], Awaitable[None]], *, outlast_s: float = 0.0) -> None:
@@ -196,7 +196,7 @@ async def test_who_looks_again_takes_a_refusal_for_an_answer(kind: type[StorageE
     async def refuse() -> None:
         raise kind("none of the first URLs of the list can be read", code="NotFound")
 
-    await End("source", refuse).must_answer()
+    await End("source", refuse, Patience(8, lambda: 0.0)).must_answer()
 
 
 async def test_who_looks_again_waits_for_what_the_end_says_it_lacks() -> None:
@@ -204,4 +204,4 @@ async def test_who_looks_again_waits_for_what_the_end_says_it_lacks() -> None:
         raise Waiting("the credentials expired", code="CredentialsExpired")
 
     with pytest.raises(Waiting, match="the credentials expired"):
-        await End("source", refuse).must_answer()
+        await End("source", refuse, Patience(8, lambda: 0.0)).must_answer()
