@@ -242,8 +242,7 @@ def seconds_text(ns: int) -> str:
     if ns < 0:
         return f"-{seconds_text(-ns)}"
     digits = str(ns).zfill(10)
-    seconds, fraction = digits[:-9], digits[-9:].rstrip("0")
-    return f"{seconds}.{fraction}" if fraction else seconds
+    return f"{digits[:-9]}.{digits[-9:]}".rstrip("0").rstrip(".")
 
 
 async def hash_body(body: Body) -> int:

@@ -5,11 +5,11 @@ and the time stamp once a second; both are kept. What is left is one SHA-256 and
 service's own rules are on "Include a V4 signature in the Authorization header" of its reference.
 """
 
-import hashlib
 import hmac
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from hashlib import sha256
 from operator import itemgetter
 from urllib.parse import quote
 
@@ -37,11 +37,15 @@ def _encoded(text: str) -> str:
 
 
 @lru_cache(maxsize=256)  # the objects of a job differ in values, hardly ever in names
-def _signed_lines(names: tuple[str, ...]) -> tuple[str, Callable[[Mapping[str, str]], object]]:
-    """The lines of those of `names` that are signed, sorted, and what takes their values out."""
+def _form(names: tuple[str, ...]) -> tuple[str, Callable[[Mapping[str, str]], tuple[str, ...]]]:
+    """A canonical request with gaps for method, path, query and the values of what is signed.
+
+    The second takes these values, in their order, out of headers that have the names. They are
+    more than one: every request is signed with its hash and its date.
+    """
     signed = sorted(n for n in names if n.startswith("x-oss-") or n in _SIGNED_NAMES)
     lines = "".join(f"{name.replace('%', '%%')}:%s\n" for name in signed)
-    return lines, itemgetter(*signed)
+    return f"%s\n%s\n%s\n{lines}\n\n{_UNSIGNED}", itemgetter(*signed)
 
 
 class SignerV4:
@@ -57,8 +61,8 @@ class SignerV4:
         if security_token:
             self._own_headers["x-oss-security-token"] = security_token
         self._second = -1
-        self._day = self._scope = self._credential = self._preamble = ""
-        self._inner = self._outer = hashlib.sha256()
+        self._day = self._scope = self._credential = ""
+        self._inner = self._begun = self._outer = sha256()
 
     def sign(
         self, method: str, path: str, query: str, headers: Mapping[str, str], now: float
@@ -69,17 +73,17 @@ class SignerV4:
         name; `query` is by `encode_query`. Headers are as on the wire: names in lower case, values
         latin-1 and without blanks at either end. `now` is seconds since 1970.
         """
-        if int(now) != self._second:
-            self._start_second(int(now))
+        second = int(now)
+        if second != self._second:
+            self._start_second(second)
         signed = {**headers, **self._own_headers}
-        lines, values_of = _signed_lines(tuple(signed))
-        request = f"{method}\n{path}\n{query}\n{lines % values_of(signed)}\n\n{_UNSIGNED}"
-        digest = hashlib.sha256(request.encode("latin-1")).hexdigest()
-        inner = self._inner.copy()
-        inner.update(f"{self._preamble}{digest}".encode())
+        form, values_of = _form(tuple(signed))
+        request = form % (method, path, query, *values_of(signed))
+        inner = self._begun.copy()
+        inner.update(sha256(request.encode("latin-1")).hexdigest().encode())
         outer = self._outer.copy()
         outer.update(inner.digest())
-        signed["authorization"] = f"{self._credential}, Signature={outer.hexdigest()}"
+        signed["authorization"] = self._credential + outer.hexdigest()
         return signed
 
     def _start_second(self, second: int) -> None:
@@ -88,7 +92,8 @@ class SignerV4:
             self._start_day(stamp[:8])
         self._second = second
         self._own_headers["x-oss-date"] = stamp
-        self._preamble = f"{_ALGORITHM}\n{stamp}\n{self._scope}\n"
+        self._begun = self._inner.copy()
+        self._begun.update(f"{_ALGORITHM}\n{stamp}\n{self._scope}\n".encode())
 
     def _start_day(self, day: str) -> None:
         """Derive the day's key and keep the two hash states that HMAC begins with.
@@ -97,10 +102,10 @@ class SignerV4:
         """
         self._day = day
         self._scope = f"{day}/{self._region}/{_SERVICE}/{_TERMINATOR}"
-        self._credential = f"{_ALGORITHM} Credential={self._access_key}/{self._scope}"
+        self._credential = f"{_ALGORITHM} Credential={self._access_key}/{self._scope}, Signature="
         key = self._seed
         for step in (day, self._region, _SERVICE, _TERMINATOR):
             key = hmac.digest(key, step.encode(), "sha256")
         block = key.ljust(_HMAC_BLOCK, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))

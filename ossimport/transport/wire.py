@@ -51,8 +51,7 @@ def encode_head(
     Raises ValueError for control characters that would end a line early, for text that is not
     encoded, and for headers that frame the body: those are not the caller's.
     """
-    lines = [f"{method} {target} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines = [f"{method} {target} HTTP/1.1", *map(": ".join, headers.items())]
     if not _name_host(tuple(headers)):
         lines.append(f"Host: {host}")
     if body_size or method in _WITH_BODY:
