@@ -24,11 +24,13 @@ MAX_KEY_BYTES = 1023
 _NOT_XML = re.compile("[\x00-\x08\x0a-\x1f\ufffe\uffff]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
-# What could break a line, steer a terminal, hide in print, or be taken for an escape.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\\\\\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb"
-    "\ufffe\uffff\ud800-\udfff]"
+# What could break a line, steer a terminal, or hide in print.
+_UNSEEN = (
+    "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb"
+    "\ufffe\uffff\ud800-\udfff"
 )
+_IN_TEXT = re.compile(f"[{_UNSEEN}]")
+_IN_KEY = re.compile(rf"[{_UNSEEN}\\]")  # and what would be taken for an escape
 _ESCAPED = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4})|)")
 
 
@@ -82,7 +84,14 @@ def display(key: str) -> str:
     """
     if key.isprintable() and "\\" not in key:  # nor is anything else that is unsafe printable
         return key
-    return _UNSAFE.sub(_escape, key)
+    return _IN_KEY.sub(_escape, key)
+
+
+def one_line(message: str) -> str:
+    """Show a message on one line. Keys in it are shown by `display` already: what that has escaped
+    stays as it is.
+    """
+    return message if message.isprintable() else _IN_TEXT.sub(_escape, message)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ from ossimport.errors import ServiceError, StorageError
 from ossimport.journal import Journal
 from ossimport.ledger.base import Job, Ledger, Snapshot
 from ossimport.model import JobState, Upload
-from ossimport.naming import display
+from ossimport.naming import display, one_line
 from ossimport.pruning import Fate, Gone, Pruned
 from ossimport.scan_steps import Abort, JobPlan
 
@@ -134,7 +134,9 @@ class Rounds:
         """Write down what was deleted, and forget what need not be looked for again."""
         if not fates:
             return
-        lines = (f"{display(fate.key)}\t{fate.pruned}\t{display(fate.message)}\n" for fate in fates)
+        lines = (
+            f"{display(fate.key)}\t{fate.pruned}\t{one_line(fate.message)}\n" for fate in fates
+        )
         record = self._journal.deletions(job.round)
         record.end("".join(lines).encode())
         if self._journal.catalog is not None:

@@ -30,7 +30,7 @@ from ossimport.journal import Journal
 from ossimport.journal.findings import Finding, Findings
 from ossimport.ledger.base import Ledger, Snapshot
 from ossimport.model import JobState, Outcome
-from ossimport.naming import display
+from ossimport.naming import display, one_line
 from ossimport.report.audit import INCOMPLETE, MATCH, MISMATCH, AuditReport
 from ossimport.service import borrow, control
 
@@ -273,7 +273,7 @@ class Audit:
         else:
             word = RESULT_OF.get(result.code, NOT_AUDITED)
         report.found[word] += 1
-        fields = (word, display(key), display(result.code), display(result.message))
+        fields = (word, display(key), display(result.code), one_line(result.message))
         file.write("\t".join(fields) + "\n")
         self._shown += 1
         if self._shown <= MOST_SHOWN:

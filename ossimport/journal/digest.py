@@ -104,7 +104,7 @@ class FailureGroups:
                 self.add(key, code, message)
 
     def add(self, key: str, code: str, message: str) -> None:
-        """Add one object; all three as `naming.display` shows them."""
+        """Add one object, its parts as an error.list shows them."""
         self.objects += 1
         group = self.by_code.get(code, FailedGroup(0, (), message))
         keys = group.keys if len(group.keys) >= self._names else (*group.keys, key)

@@ -108,7 +108,7 @@ class TreeReader:
         """The slowest objects, and what failed by code, with up to `names` names of each."""
         groups = digest.FailureGroups(names)
         for _, failure in self._scan.failures():
-            groups.add(display(failure.key), display(failure.code), display(failure.message))
+            groups.add(display(failure.key), display(failure.code), failure.message)
         complete = True
         for place in places.ended(self.root, TaskState.FAILED):
             if groups.objects >= _MOST_FAILURES:

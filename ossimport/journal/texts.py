@@ -16,7 +16,7 @@ from ossimport.errors import ServiceError
 from ossimport.journal.files import damaged
 from ossimport.ledger.base import USUAL_PRIORITY, Job, ScanFailure
 from ossimport.model import CopyResult, JobState, Lane, ObjectInfo, Outcome, Scanned, Tally, Task
-from ossimport.naming import display, parse_display
+from ossimport.naming import display, one_line, parse_display
 
 VANISHED = "Vanished"  # stands in error.list for the code of an object that went away
 
@@ -128,14 +128,16 @@ class TaskText:
 def excluded_text(entries: Iterable[Scanned]) -> bytes:
     """excluded.list: key, code and message."""
     return "".join(
-        f"{display(e.info.key)}\t{display(e.code)}\t{display(e.message)}\n" for e in entries
+        f"{display(e.info.key)}\t{display(e.code)}\t{one_line(e.message)}\n" for e in entries
     ).encode()
 
 
 def failures_text(failures: Iterable[ScanFailure], seq: int) -> bytes:
     """scan_failures.list: key, code, message, step, and the lane to scan again: cursor, until."""
     return "".join(
-        "\t".join(map(display, (f.key, f.code, f.message, str(seq), *f.rescan))) + "\n"
+        "\t".join((display(f.key), display(f.code), one_line(f.message), str(seq)))
+        + "".join(f"\t{display(each)}" for each in f.rescan)
+        + "\n"
         for f in failures
     ).encode()
 
@@ -145,8 +147,12 @@ def parse_failures(path: Path, data: bytes) -> list[tuple[int, ScanFailure]]:
     failures = []
     try:
         for line in data.decode().split("\n")[:-1]:
-            key, code, message, seq, cursor, until = map(parse_display, line.split("\t"))
-            failures.append((int(seq), ScanFailure(key, code, message, Lane(cursor, until))))
+            key, code, message, seq, *rescan = line.split("\t")
+            cursor, until = map(parse_display, rescan)
+            failure = ScanFailure(
+                parse_display(key), parse_display(code), message, Lane(cursor, until)
+            )
+            failures.append((int(seq), failure))
     except ValueError as exc:
         raise damaged(path, f"a line is no scan failure ({exc})") from exc
     return failures
@@ -158,7 +164,8 @@ def errors_text(objects: Iterable[tuple[ObjectInfo, CopyResult]]) -> bytes:
     for info, result in objects:
         code = VANISHED if result.outcome is Outcome.VANISHED else result.code
         lines.append(
-            "\t".join(map(display, (info.key, code, result.message, result.request_id))) + "\n"
+            f"{display(info.key)}\t{display(code)}\t{one_line(result.message)}"
+            f"\t{display(result.request_id)}\n"
         )
     return "".join(lines).encode()
 

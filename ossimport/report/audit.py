@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ossimport.ledger.base import Snapshot
 from ossimport.model import Counts, JobState
-from ossimport.naming import display
+from ossimport.naming import one_line
 from ossimport.report.numbers import human_time
 from ossimport.wording import plural
 
@@ -46,7 +46,7 @@ class AuditReport:
         ]
         for snapshot in (self.audited, self.extra):
             if snapshot is not None and snapshot.job.reason:
-                lines.append(f"  reason:  {display(snapshot.job.reason)}")
+                lines.append(f"  reason:  {one_line(snapshot.job.reason)}")
         if self.extra is not None:
             listed = self.extra.counts.listed.objects
             lines.append(

@@ -6,7 +6,7 @@ from typing import Any
 
 from ossimport.errors import Permanent
 from ossimport.model import ObjectInfo, Tally
-from ossimport.naming import dest_key, display
+from ossimport.naming import dest_key, display, one_line
 from ossimport.planner import Batch
 from ossimport.report.cures import told
 from ossimport.report.numbers import human_bytes
@@ -179,6 +179,6 @@ def _grouped(verb: str, groups: _Groups, messages: Mapping[str, str]) -> list[st
         lines.append(f"    {code}: {_amount(group)}, such as {', '.join(group.examples)}")
         if code in messages:
             what, cure = told(code, messages[code])
-            lines.append(f"      {display(what)}")
+            lines.append(f"      {one_line(what)}")
             lines.append(f"      cure: {cure}")
     return lines

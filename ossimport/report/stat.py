@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ossimport.ledger.base import Snapshot
 from ossimport.model import JobState, Proof, TaskState
-from ossimport.naming import display
+from ossimport.naming import one_line
 from ossimport.report.numbers import (
     eta,
     human_bytes,
@@ -92,7 +92,7 @@ def totals(snapshot: Snapshot) -> list[str]:
         since = "beginning" if job.incremental else "submit"
         lines.append(f"time: {human_time(snapshot.elapsed)} from {since} to end")
     if job.reason:
-        lines.append(f"reason: {display(job.reason)}")
+        lines.append(f"reason: {one_line(job.reason)}")
     return lines
 
 

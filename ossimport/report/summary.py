@@ -6,7 +6,7 @@ from pathlib import Path
 from ossimport.auditlog import Highlights
 from ossimport.ledger.base import Snapshot
 from ossimport.model import JobState
-from ossimport.naming import display
+from ossimport.naming import display, one_line
 from ossimport.report.cures import cure_for, told
 from ossimport.report.numbers import human_bytes, human_time
 from ossimport.report.stat import proof_words, round_words, unkept_words
@@ -25,7 +25,7 @@ def summary_text(snapshot: Snapshot, highlights: Highlights, tree: Path) -> str:
     if job.incremental:
         lines.append(f"  round: {round_words(snapshot)}")
     if job.reason:
-        lines.append(f"  reason: {display(job.reason)}")
+        lines.append(f"  reason: {one_line(job.reason)}")
     if job.scan_finished and not counts.listed.objects:
         lines += _nothing_found()
     if counts.listed.objects and counts.listed.objects == counts.excluded.objects:

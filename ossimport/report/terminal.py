@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ossimport.ledger.base import RunningTask, Snapshot
-from ossimport.naming import display
+from ossimport.naming import display, one_line
 from ossimport.report.numbers import done, human_bytes, human_eta, human_time, percent
 from ossimport.report.words import terms
 from ossimport.wording import counted
@@ -50,7 +50,7 @@ def live(snapshot: Snapshot) -> RenderableType:
     if hidden > 0:
         parts.append(Text(f"... and {counted(hidden, 'more running task')}", "dim"))
     if job.reason:
-        parts.append(Text(display(job.reason), "red"))
+        parts.append(Text(one_line(job.reason), "red"))
     return Group(*parts)
 
 

@@ -49,7 +49,7 @@ def excluded(key: str) -> Scanned:
 
 
 def scan_failure(key: str) -> ScanFailure:
-    return ScanFailure(key, "AccessDenied", "no\tway\n", Lane(f"{key}\udc80", "z"))
+    return ScanFailure(key, "AccessDenied", "no \\x0a way", Lane(f"{key}\udc80", "z"))
 
 
 def result(outcome: Outcome, seconds: float = 0.0, unkept: tuple[str, ...] = ()) -> CopyResult:

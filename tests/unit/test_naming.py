@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ossimport.errors import Permanent
-from ossimport.naming import MAX_KEY_BYTES, dest_key, display, parse_display
+from ossimport.naming import MAX_KEY_BYTES, dest_key, display, one_line, parse_display
 
 # Every string, lone surrogates and all.
 anything = st.text(st.characters(exclude_categories=()), max_size=40)
@@ -142,6 +142,14 @@ def test_every_shown_key_can_be_read_back(key: str) -> None:
     assert parse_display(shown) == key
     assert len(shown.splitlines()) <= 1
     shown.encode()
+
+
+@given(anything)
+@example("a\tb\n")
+def test_a_message_is_shown_on_one_line_and_the_keys_in_it_as_they_are(key: str) -> None:
+    assert len(one_line(f"{key} is gone\n").splitlines()) == 1
+    assert one_line(display(key)) == display(key)
+    one_line(key).encode()
 
 
 @pytest.mark.parametrize("text", ["a\\", "a\\n", "\\x1", "\\u12"])
