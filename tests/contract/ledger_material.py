@@ -24,7 +24,7 @@ from ossimport.model import (
 
 SIZE = 10
 LEASE = 60.0
-DOWN = 5.0
+DOWN = 60.0
 JOB = Job("photos", 1_700_000_000_000, "fingerprint", b"\x00sealed\xff", job_type="audit")
 LEFT, COPIED, SKIPPED, FAILED = Mark.LEFT, Mark.COPIED_CRC64, Mark.SKIPPED, Mark.FAILED
 LESS = Mark.COPIED_LESS_CRC64

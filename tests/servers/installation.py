@@ -4,19 +4,21 @@ Every verb is a process of its own. Nothing else than the console starts or ends
 but for `kill`, which takes the pid from the service's own status.
 """
 
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ossimport.config.kinds import SHORTEST_INTERVAL_VARIABLE
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 90.0
+PATIENCE_S = 150.0
 
 
 class Installation:
@@ -148,10 +150,20 @@ def write_properties(path: Path, values: dict[str, object]) -> None:
     path.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
 
 
+def _ports() -> Iterator[int]:
+    """A thousand ports of this process's own, over and over: none comes twice within a test."""
+    own = 10_000 + 1000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 9)
+    first = int.from_bytes(os.urandom(2))
+    return (own + (first + step) % 1000 for step in itertools.count())
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """A port below those that systems give to outgoing connections."""
+    """A port below those that systems give to outgoing connections, and of no test beside this."""
     while True:
-        port = 10000 + int.from_bytes(os.urandom(2)) % 9000
+        port = next(_PORTS)
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port

@@ -18,7 +18,7 @@ from tests.servers.installation import Installation, write_properties
 LAW = ("copied", "skipped", "failed", "vanished", "excluded", "left")
 
 
-def wait_for(holds: Callable[[], object], what: str, seconds: float = 60) -> None:
+def wait_for(holds: Callable[[], object], what: str, seconds: float = 90) -> None:
     """Look until `holds` is true; fail with `what` if it does not become so in time."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -81,7 +81,7 @@ class Migration(Installation):
             assert all(sums[name] >= 0 for name in LAW), sums
         return job
 
-    def wait_until(self, holds: Callable[[dict[str, Any]], object], seconds: float = 90) -> Any:
+    def wait_until(self, holds: Callable[[dict[str, Any]], object], seconds: float = 120) -> Any:
         """Look at the job until `holds` says yes; return what it saw then."""
         last: dict[str, Any] = {}
 
@@ -95,7 +95,7 @@ class Migration(Installation):
             assert time.monotonic() < deadline, f"waited {seconds} s; last seen: {last}"
         return last
 
-    def finish(self, seconds: float = 90) -> Any:
+    def finish(self, seconds: float = 150) -> Any:
         """Wait for the job's end and return its last state."""
         return self.wait_until(lambda job: job["state"] != "Running", seconds)
 

@@ -106,12 +106,12 @@ def run_nginx(home: Path) -> Iterator[RunningNginx]:
         yield RunningNginx(root, port)
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 def _wait(home: Path, process: "subprocess.Popen[bytes]") -> None:
     """nginx writes its pid when it listens."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (home / "pid").exists():
         assert process.poll() is None, (home / "error.log").read_text()
         assert time.monotonic() < deadline, "nginx did not start"

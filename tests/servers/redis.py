@@ -25,7 +25,7 @@ from tests.servers.installation import free_port
 BINARY = shutil.which("redis-server") or ""
 needs_redis = pytest.mark.skipif(not BINARY, reason="there is no redis-server: apt install redis")
 MASTER = "mymaster"
-START_S = 20.0
+START_S = 60.0
 
 
 class RedisServer:

