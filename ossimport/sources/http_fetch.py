@@ -4,6 +4,7 @@ import ipaddress
 import re
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin
 
@@ -149,4 +150,4 @@ def strong_only(response: Response) -> Response:
     if not etag or (etag.startswith('"') and etag.endswith('"') and len(etag) > 1):
         return response
     headers = {name: value for name, value in response.headers.items() if name != "etag"}
-    return response._replace(headers=headers)
+    return replace(response, headers=headers)

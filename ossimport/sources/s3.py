@@ -295,8 +295,8 @@ class _S3:
 
 
 def _read(response: Response) -> Refusal:
-    status, headers, body = response
-    refusal = read_xml(status, headers, body, "x-amz-request-id")
+    headers = response.headers
+    refusal = read_xml(response.status, headers, response.body, "x-amz-request-id")
     if refusal.message.startswith(_SKEWED):  # rclone's server calls it AccessDenied
         return refusal._replace(code="RequestTimeTooSkewed")
     return refusal if refusal.code else refusal._replace(code=header(headers, "x-minio-error-code"))

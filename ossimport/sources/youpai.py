@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from email.utils import formatdate
 from itertools import islice
 from pathlib import Path
@@ -309,7 +310,7 @@ def _tidied(response: Response, method: str) -> Response:
         seconds = headers.get("x-upyun-file-date", "")
         if "last-modified" not in headers and seconds.isdecimal() and len(seconds) < 12:
             headers["last-modified"] = formatdate(int(seconds), usegmt=True)
-    return response._replace(headers=headers)
+    return replace(response, headers=headers)
 
 
 def _bare(etag: str) -> str:

@@ -2,9 +2,8 @@
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from ossimport.errors import StorageError
 from ossimport.transport.faults import Where, bad_response, too_large
-from ossimport.transport.wire import Response, fold_headers
+from ossimport.transport.wire import NAMES, Response
 
 _MAX_SILENCE = 64 << 10  # bytes of heads, trailers and chunk sizes without a byte of body
 _NO_BODY = (204, 304)  # whatever their Content-Length says
@@ -22,45 +21,39 @@ class ResponseReader:
         self._parser = HttpResponseParser(self)
         self._headers: dict[str, str] = {}  # of the final response
         self._chunks: list[bytes] = []  # of a body whose length is known, from one piece
-        self._body: bytearray | None = None  # instead of `_chunks`, when more pieces have to come
+        self.filling: bytearray | None = None  # instead of `_chunks`, when more pieces have to come
         self._grown: bytearray | None = None  # a body whose length is not known, so far
-        self._refusal: StorageError | None = None
         self.begin(head_only=False, max_body=0)
 
-    def begin(self, *, head_only: bool, max_body: int) -> None:
+    def begin(self, head_only: bool, max_body: int) -> None:
         """Get ready for the response to a request; `head_only` is for requests like HEAD.
 
         What a former response has left is gone: one that failed is the last of its connection.
         """
         self.received = 0  # bytes since the request began
+        self.size = 0  # bytes of body among them
         self.persistent = False  # another response may follow on this connection
         self._bare = head_only  # no body will come, whatever the head says
         self._max_body = max_body
         self._status = 0  # of the final response, once its head is complete
-        self._fields: list[tuple[bytes, bytes]] = []  # being read: of any head, or trailers
-        self._size = 0  # bytes of body received
+        self._fields: dict[str, str] = {}  # being read: of any head, or trailers
         self._length = -1  # bytes of body that the head promises; -1: it does not say
-        self._silence = 0
+        self._heard = 0  # what was received when the latest bytes of body had come
         self._complete = False
-
-    @property
-    def size(self) -> int:
-        """Bytes of the body received so far."""
-        return self._size
 
     def space(self, least: int) -> memoryview | None:
         """Where the next bytes of a body can be put, if more than `least` of them are missing.
 
         The last byte is for `feed`: only there it is seen whether something comes behind the body.
         """
-        if self._body is None or self._length - self._size <= least:
+        if self.filling is None or self._length - self.size <= least:
             return None
-        return memoryview(self._body)[self._size : self._length - 1]
+        return memoryview(self.filling)[self.size : self._length - 1]
 
     def filled(self, count: int) -> None:
         """So many bytes have been put where `space` said."""
         self.received += count
-        self._size += count
+        self.size += count
 
     def feed(self, data: bytes | memoryview) -> Response | None:
         """Take bytes from the server; the response, once it is complete. Nothing of `data` is kept.
@@ -69,8 +62,8 @@ class ResponseReader:
         than allowed. Bytes behind a complete response only make it not persistent.
         """
         self.received += len(data)
-        if self._body is not None:
-            self._count(self._body, data)
+        if self.filling is not None:
+            self._fill(self.filling, data)
         else:
             self._parse(data)
         return self._response() if self._complete else None
@@ -83,30 +76,25 @@ class ResponseReader:
 
     def _response(self) -> Response:
         """What has been read. It is kept nowhere else: this connection may be idle for long."""
-        if not self._size:
+        if not self.size:
             return Response(self._status, self._headers, b"")
-        chunks, self._chunks = self._chunks, []
-        body = self._grown if self._body is None else self._body
-        self._body = self._grown = None
-        if body is not None:
-            return Response(self._status, self._headers, body)
-        return Response(
-            self._status, self._headers, chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        )
+        body = self.filling or self._grown or b"".join(self._chunks)
+        self.filling = self._grown = None
+        self._chunks.clear()
+        return Response(self._status, self._headers, body)
 
-    def _count(self, body: bytearray, data: bytes | memoryview) -> None:
-        end = self._size + len(data)
+    def _fill(self, body: bytearray, data: bytes | memoryview) -> None:
+        end = self.size + len(data)
         if end > self._length:
             self.persistent = False
-            data = data[: self._length - self._size]
-        body[self._size : end] = data
-        self._size = end
+            data = data[: self._length - self.size]
+        body[self.size : end] = data
+        self.size = end
         if end >= self._length:
             self._complete = True
             self._parser = HttpResponseParser(self)  # the old one still waits for the body
 
     def _parse(self, data: bytes | memoryview) -> None:
-        self._silence += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
@@ -115,58 +103,52 @@ class ResponseReader:
             self.persistent = False
             if not self._complete:
                 raise bad_response(self._where, f"it is not HTTP: {exc}") from exc
-        if self._refusal is not None:
-            raise self._refusal
+        if self.size > self._max_body or self._length > self._max_body:
+            raise too_large(self._where, self._max_body)
         if self._complete:
             if self._bare:
                 self._parser = HttpResponseParser(self)  # the old one may wait for a body
-        elif self._size < self._length:
-            self._body = bytearray(self._length)
-            self._body[: self._size] = b"".join(self._chunks)
+        elif self.size < self._length:
+            self.filling = bytearray(self._length)
+            self.filling[: self.size] = b"".join(self._chunks)
             self._chunks.clear()
-        elif self._silence > _MAX_SILENCE:
+        elif self.received - self._heard > _MAX_SILENCE:
             raise bad_response(self._where, f"more than {_MAX_SILENCE} bytes of headers")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser, for trailers as well."""
-        self._fields.append((name, value))
+        fields, known, text = self._fields, NAMES[name], value.decode("latin-1")
+        fields[known] = f"{fields[known]}, {text}" if known in fields else text
 
     def on_headers_complete(self) -> None:
         """Called by the parser, for interim responses as well."""
         status = self._parser.get_status_code()
-        fields, self._fields = self._fields, []
+        fields, self._fields = self._fields, {}
         if self._complete:
             self.persistent = False
         elif status >= 200:
             self._status = status
-            self._headers = headers = fold_headers(fields)
+            self._headers = fields
             self.persistent = self._parser.should_keep_alive()
             if self._bare or status in _NO_BODY:
                 self._bare = self._complete = True
-            elif "content-length" in headers:
-                self._length = int(headers["content-length"])
-                self._limit(self._length)
+            elif "content-length" in fields:
+                self._length = int(fields["content-length"])
 
     def on_body(self, data: bytes) -> None:
         """Called by the parser with the next bytes of the body."""
         if self._complete:
             self.persistent = False
             return
-        self._silence = 0
+        self._heard = self.received
         if self._length >= 0:
             self._chunks.append(data)
         elif self._grown is None:
             self._grown = bytearray(data)
         else:
             self._grown += data  # each for itself, those of two bytes would take twenty times that
-        self._size += len(data)
-        self._limit(self._size)
+        self.size += len(data)
 
     def on_message_complete(self) -> None:
         """Called by the parser at the end of every response, interim ones as well."""
-        if self._status:
-            self._complete = True
-
-    def _limit(self, size: int) -> None:
-        if size > self._max_body:
-            self._refusal = too_large(self._where, self._max_body)
+        self._complete = self._status > 0

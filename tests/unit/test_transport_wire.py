@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ossimport.errors import Permanent, Transient
 from ossimport.transport import Endpoint, Response
 from ossimport.transport.reader import ResponseReader
-from ossimport.transport.wire import encode_head, host_header
+from ossimport.transport.wire import NAMES, encode_head, host_header
 
 HTTP = Endpoint("http", "example.test", 80)
 
@@ -33,6 +33,12 @@ def test_a_head_is_the_request_line_the_headers_and_what_the_transport_adds() ->
     head = encode_head("h", "PUT", "/k?a=1", {"X-A": "1", "x-b": "ü"}, 7)
     expected = "PUT /k?a=1 HTTP/1.1\r\nX-A: 1\r\nx-b: ü\r\nHost: h\r\nContent-Length: 7\r\n\r\n"
     assert head == expected.encode("latin-1")
+
+
+def test_a_percent_sign_is_sent_as_it_is_wherever_it_is() -> None:
+    head = encode_head("h%s", "PUT", "/%25%s", {"x-%s": "100%", "x-b": "%(a)s"}, 0)
+    expected = "PUT /%25%s HTTP/1.1\r\nx-%s: 100%\r\nx-b: %(a)s\r\nHost: h%s\r\n"
+    assert head == f"{expected}Content-Length: 0\r\n\r\n".encode()
 
 
 @pytest.mark.parametrize("name", ["Host", "host", "HOST"])
@@ -100,7 +106,7 @@ def test_a_response_reads_the_same_however_it_is_cut(wire: bytes, cuts: set[int]
     assert response is not None
     assert response.body == b"hello world"
     if wire is COUNTED:
-        assert response == (201, {"content-length": "11", "etag": '"ä"'}, b"hello world")
+        assert response == Response(201, {"content-length": "11", "etag": '"ä"'}, b"hello world")
     else:
         assert response.status == 200
         assert response.headers == {
@@ -158,6 +164,14 @@ def test_a_response_that_was_handed_over_is_not_kept() -> None:
         assert response.body == b"hello world"
         assert not any(held is response.body for held in gc.get_referents(reader.__dict__))
         assert not reader._chunks
+
+
+def test_names_that_are_ever_new_are_read_and_not_all_remembered() -> None:
+    for i in range(1000):
+        response = read([b"HTTP/1.1 200 OK\r\nX-N%d: %d\r\nContent-Length: 0\r\n\r\n" % (i, i)])
+        assert response is not None
+        assert response.headers == {f"x-n{i}": str(i), "content-length": "0"}
+    assert len(NAMES) < 1000
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
@@ -239,7 +253,7 @@ def test_a_body_without_length_ends_with_the_connection() -> None:
     reader.begin(head_only=False, max_body=1 << 20)
     assert reader.feed(b"HTTP/1.1 200 OK\r\n\r\nhello ") is None
     assert reader.feed(b"world") is None
-    assert reader.finish() == (200, {}, b"hello world")
+    assert reader.finish() == Response(200, {}, b"hello world")
     assert not reader.persistent
 
 
