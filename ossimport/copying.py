@@ -188,14 +188,15 @@ def possible(keep: Keep, source: Source) -> Keep:
 
 
 def arriving_with(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> Arriving:
-    """What the object is stored with, but for its tags."""
+    """What the object is stored with, but for its tags, as `Destination.put` wants it."""
     keep = policy.keep
+    headers: dict[str, str] = {}
+    unkept: tuple[str, ...] = ()
     if payload.headers or keep.meta_map or keep.storage_class or keep.acl:
-        headers, unkept = arriving(keep, payload.meta_prefix, payload.headers)
-    else:
-        headers, unkept = {}, ()
-    if "Content-Type" not in headers:
-        headers["Content-Type"] = content_type(info.key)
+        found, unkept = arriving(keep, payload.meta_prefix, payload.headers)
+        headers = encode_headers(found, "put", policy.dest_prefix + info.key)
+    if "content-type" not in headers:
+        headers["content-type"] = content_type(info.key)
     mtime_ns = info.mtime_ns or payload.mtime_ns
     if mtime_ns and keep.mtime and MTIME not in headers:
         headers[MTIME] = seconds_text(mtime_ns)
@@ -205,13 +206,13 @@ def arriving_with(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> Arr
 
 
 def expected_headers(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> dict[str, str]:
-    """What a HEAD of the copy must say, beside its size and CRC64. Names are in lower case.
+    """What a HEAD of the copy must say, beside its size and CRC64.
 
     `payload` may be without bytes: `Source.read(info, 0, 0)`. No HEAD tells ACL and tags.
     """
-    wire = encode_headers(arriving_with(policy, info, payload).headers, "stat", info.key)
-    wire.pop(OBJECT_ACL, None)
-    return wire
+    headers = arriving_with(policy, info, payload).headers
+    headers.pop(OBJECT_ACL, None)
+    return headers
 
 
 async def arriving_with_tags(

@@ -84,9 +84,8 @@ class Destination(Protocol):
     async def put(self, key: str, body: Body, headers: Mapping[str, str]) -> Stored:
         """Write a whole object; it is there completely or not at all.
 
-        Header names are case-blind. A value in latin-1 is sent byte by byte. One that is not, or
-        has control characters, is percent-encoded as UTF-8 in `x-oss-meta-*`, and in any other
-        header raises Permanent(code="InvalidArgument"). So it is in `start_upload`.
+        Headers are by `wire.encode_headers`, their content-type among them. So they are in
+        `start_upload` and `copy_from`.
         """
 
     async def start_upload(self, key: str, headers: Mapping[str, str]) -> str:

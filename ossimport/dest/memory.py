@@ -16,7 +16,7 @@ from ossimport.dest.base import (
     Stored,
     StoredPart,
 )
-from ossimport.dest.wire import check_key, encode_headers
+from ossimport.dest.wire import check_key
 from ossimport.errors import Permanent
 from ossimport.fidelity.arriving import OBJECT_ACL
 from ossimport.model import ObjectInfo, Origin
@@ -69,18 +69,17 @@ class MemoryDestination:
     async def put(self, key: str, body: Body, headers: Mapping[str, str]) -> Stored:
         """Write a whole object."""
         check_key(key, self.limits, "put")
-        wire = encode_headers(headers, "put", key)
         if len(body) > self.limits.max_put_size:
             raise _refused("EntityTooLarge", "put", key)
-        return self._store(key, bytes(body), wire, _md5(body))
+        return self._store(key, bytes(body), headers, _md5(body))
 
     async def start_upload(self, key: str, headers: Mapping[str, str]) -> str:
         """Begin a multipart upload and return its id."""
         check_key(key, self.limits, "start_upload")
-        wire = encode_headers(headers, "start_upload", key)
-        wire.pop(OBJECT_ACL, None)  # OSS takes it when the upload is finished
+        # OSS takes the ACL when the upload is finished.
+        kept = {name: value for name, value in headers.items() if name != OBJECT_ACL}
         upload_id = f"upload-{next(self._ids)}"
-        self._uploads[upload_id] = _MemoryUpload(key, wire, {})
+        self._uploads[upload_id] = _MemoryUpload(key, kept, {})
         return upload_id
 
     async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> StoredPart:
@@ -94,8 +93,7 @@ class MemoryDestination:
         found = self._origin(origin, key, "copy_from")
         if len(found.body) > self.limits.max_copy_size:
             raise _refused("EntityTooLarge", "copy_from", key)
-        wire = encode_headers(headers, "copy_from", key)
-        return self._store(key, found.body, wire, found.info.etag)
+        return self._store(key, found.body, headers, found.info.etag)
 
     async def copy_part_from(
         self, key: str, upload_id: str, number: int, origin: Origin, span: range
@@ -175,11 +173,11 @@ class MemoryDestination:
             raise _refused("NoSuchUpload", op, key)
         return upload
 
-    def _store(self, key: str, body: bytes, headers: dict[str, str], etag: str) -> Stored:
+    def _store(self, key: str, body: bytes, headers: Mapping[str, str], etag: str) -> Stored:
         now = int(self._clock()) * 10**9  # OSS keeps whole seconds
         stored = Stored(etag, crc64(body), f"memory-{next(self._ids)}")
         info = ObjectInfo(key, len(body), now, etag, stored.crc64)
-        self.objects[key] = MemoryObject(info, body, headers)
+        self.objects[key] = MemoryObject(info, body, dict(headers))
         return stored
 
 

@@ -24,7 +24,7 @@ from requests.adapters import HTTPAdapter
 
 from ossimport.credentials import Keys
 from ossimport.dest.base import OSS_LIMITS, Body, Described, Destination, Stored, StoredPart
-from ossimport.dest.wire import check_key, encode_headers
+from ossimport.dest.wire import check_key
 from ossimport.errors import Fatal, Permanent, StorageError
 from ossimport.fidelity.arriving import OBJECT_ACL
 from ossimport.http_date import http_date_ns
@@ -40,7 +40,6 @@ _CONTROL_THREADS = 8
 _CONNECT_S = 10.0  # of the control plane; the transport has its own limits
 _PROBE = ".ossimport-check"
 _ABSENT = frozenset({"", "NoSuchKey"})
-_DEFAULT_TYPE = {"content-type": "application/octet-stream"}  # else oss2 guesses from the name
 # Nothing of the origin but its bytes: a copy in parts has no more either, and no tags.
 _BYTES_ONLY = {"x-oss-metadata-directive": "REPLACE", "x-oss-tagging-directive": "Replace"}
 _COPIED_ETAG = re.compile(rb"<ETag>([^<]+)</ETag>")
@@ -137,8 +136,7 @@ class OssDestination:
         HTTP 203 is success: the object is stored, only the callback after it has failed.
         """
         check_key(key, self.limits, "put")
-        wire = {**_DEFAULT_TYPE, **encode_headers(headers, "put", key)}
-        response = await self._bucket.send("PUT", "put", key, headers=wire, body=body)
+        response = await self._bucket.send("PUT", "put", key, headers=headers, body=body)
         etag = self._expect_etag(response, "put", key)
         return Stored(etag, _crc64_of(response), response.headers.get("x-oss-request-id", ""))
 
@@ -155,8 +153,7 @@ class OssDestination:
         """Have OSS copy the bytes of a whole object. OSS: CopyObject."""
         op = "copy_from"
         check_key(key, self.limits, op)
-        wire = {**_DEFAULT_TYPE, **_BYTES_ONLY, **encode_headers(headers, op, key)}
-        response = await self._copy(op, key, origin, wire)
+        response = await self._copy(op, key, origin, {**headers, **_BYTES_ONLY})
         etag = self._copied_etag(response, op, key)
         return Stored(etag, _crc64_of(response), response.headers.get("x-oss-request-id", ""))
 
@@ -175,9 +172,8 @@ class OssDestination:
         """Begin a multipart upload and return its id. OSS: InitiateMultipartUpload."""
         op = "start_upload"
         check_key(key, self.limits, op)
-        wire = {**_DEFAULT_TYPE, **encode_headers(headers, op, key)}
         # oss2 signs text as UTF-8 but sends it as latin-1; bytes it takes as they are.
-        raw = {name: value.encode("latin-1") for name, value in wire.items()}
+        raw = {name: value.encode("latin-1") for name, value in headers.items()}
         return await self._control(
             op, key, lambda bucket: str(bucket.init_multipart_upload(key, raw).upload_id)
         )
@@ -361,7 +357,7 @@ class _SystemTrust(HTTPAdapter):
 
 def _probe(bucket: Any, prefix: str) -> None:
     bucket.list_objects_v2(prefix=prefix, max_keys=1)
-    upload = bucket.init_multipart_upload(prefix + _PROBE, _DEFAULT_TYPE)
+    upload = bucket.init_multipart_upload(prefix + _PROBE)
     bucket.abort_multipart_upload(prefix + _PROBE, upload.upload_id)
 
 

@@ -37,8 +37,9 @@ def check_key(key: str, limits: Limits, op: str) -> None:
 def encode_headers(headers: Mapping[str, str], op: str, key: str) -> dict[str, str]:
     """Return headers as on the wire: names in lower case, values latin-1 without outer blanks.
 
-    Raises Permanent(code="InvalidArgument") for what HTTP cannot carry; `Destination.put` has the
-    rule.
+    A value in latin-1 stays as it is. One that is not, or has control characters, is
+    percent-encoded as UTF-8 in `x-oss-meta-*`, and in any other header raises
+    Permanent(code="InvalidArgument"), as does a name that HTTP cannot carry.
     """
     encoded = {}
     for name, value in headers.items():

@@ -125,6 +125,23 @@ async def test_a_job_says_what_arrives(kind: type[Plain], key: str) -> None:
     }
 
 
+@pytest.mark.parametrize("key", ["small", "big"])
+@pytest.mark.parametrize("kind", [Plain, AtOss])
+async def test_user_metadata_is_encoded_and_other_headers_are_refused_where_http_cannot_carry_them(
+    kind: type[Plain], key: str
+) -> None:
+    bench = Bench(kind({"x-amz-meta-name": "100% \u4e2d", "x-amz-meta-lines": "a\nb"}), Keep())
+    assert (await bench.copy(key)).outcome is Outcome.COPIED
+    stored = bench.stored(key)
+    assert (stored["x-oss-meta-name"], stored["x-oss-meta-lines"]) == ("100%25 %E4%B8%AD", "a%0Ab")
+    for value in ("\u4e2d\u6587", "a\r\nx-oss-object-acl: public-read"):
+        bench = Bench(kind({"cache-control": value}), Keep())
+        result = await bench.copy(key)
+        assert (result.outcome, result.code) == (Outcome.FAILED, "InvalidArgument")
+        assert f"{key!r}: the value of cache-control has" in result.message
+        assert not bench.dest.objects
+
+
 async def test_nothing_but_the_bytes_if_a_job_says_so() -> None:
     bench = Bench(Plain(), Keep(headers=False, user=False, mtime=False, storage_class="source"))
     result = await bench.copy("small")
