@@ -20,7 +20,9 @@ from ossimport.transport.proxy import Proxies, through
 from ossimport.transport.tls import ResumingContext
 from ossimport.transport.wire import Body, Endpoint, Response, encode_head
 
-_SLICE = 1 << 20  # bytes of body per write
+# Bytes of body per write: as many as the kernel's buffer may hold, or we are woken for less. uvloop
+# copies none of them.
+_SLICE = 4 << 20
 _READ = 256 << 10  # bytes per read, at most
 _TLS_SLICE = 256 << 10  # is encrypted at once, into memory of its own
 
