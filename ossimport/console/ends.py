@@ -17,6 +17,8 @@ from ossimport.sources import open_listing
 # print it once more. Masters and workers do set it up.
 logging.getLogger(credentials.__name__).addHandler(logging.NullHandler())
 
+CURE = "\n    cure: "  # as mistakes of the job file have it, on a line of its own
+
 # The transport cannot know who chose its address: here it is the job file.
 _CURES = {
     "ConnectionFailed": "check host and port in {domain}, and the network",
@@ -34,17 +36,19 @@ def preflight(system: SystemConfig, job: JobConfig) -> None:
 
     Raises PreflightError with what is wrong at both ends.
     """
+    for end, key in ((job.source, "srcCredentials"), (job.dest, "destCredentials")):
+        credentials.keys_of(end, key).wait_no_more()  # who looks on can mend it at once
     wrong = []
     at = "the URLs of the list" if job.source.type == "http" else "srcDomain"
     try:
         _check_source(system, job)
     except StorageError as error:
-        wrong.append(f"The source ({job.source.type}) cannot be used: {_told(error, at)}")
+        wrong.append(f"The source ({job.source.type}) cannot be used: {_told(error, at, CURE)}")
     try:
         with sandbox_for(system, job.dest.host, job.dest.port):
             asyncio.run(_check_dest(job))
     except StorageError as error:
-        told = _told(error, "destDomain")
+        told = _told(error, "destDomain", CURE)
         wrong.append(f"The destination (bucket {job.dest.bucket}) cannot be used: {told}")
     if wrong:
         raise PreflightError("\n".join(wrong))
@@ -88,10 +92,11 @@ async def _abort(config: DestConfig, uploads: Sequence[Upload]) -> list[tuple[Up
     return [(upload, _told(error, "destDomain")) for upload, error in left]
 
 
-def _told(error: StorageError, domain: str) -> str:
-    """The error, and its cure if whoever raised it knew none; `domain` is where its host is set."""
-    told = f"{error.code}: {error}"
-    cure = _CURES.get(error.code)
-    if cure is None or "Cure: " in told:
-        return told
-    return f"{told}. Cure: {cure.format(domain=domain)}"
+def _told(error: StorageError, domain: str, before_cure: str = ". Cure: ") -> str:
+    """The error and its cure, ours if whoever raised it knew none.
+
+    `domain` is the key of the job file with its host.
+    """
+    what, _, cure = f"{error.code}: {error}".partition(". Cure: ")
+    cure = cure or _CURES.get(error.code, "").format(domain=domain)
+    return f"{what}{before_cure}{cure}" if cure else what

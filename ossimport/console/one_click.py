@@ -248,7 +248,7 @@ class OneClick:
     def _interrupted(self) -> int:
         click.echo("\nInterrupted.", err=True)
         if self._started:
-            click.echo("The service is stopped; what is under way may end before.", err=True)
+            click.echo("Stopping the service; requests in flight end first.", err=True)
             # A second Ctrl-C ends the waiting only: the service goes on stopping in order.
             with suppress(KeyboardInterrupt):
                 self._stop()

@@ -107,6 +107,10 @@ class Keys:
             await asyncio.sleep(self._poll_s)
             waited += self._poll_s
 
+    def wait_no_more(self) -> None:
+        """From now on `get` does not wait for others, once it has fetched what is there."""
+        self._patience_s = 0.0
+
     def refuse(self, used: Credentials, code: str) -> None:
         """The service has refused `used`, which were ours, with `code`."""
         with self._lock:

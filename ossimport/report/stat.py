@@ -93,6 +93,9 @@ def totals(snapshot: Snapshot) -> list[str]:
         lines.append(f"time: {human_time(snapshot.elapsed)} from {since} to end")
     if job.reason:
         lines.append(f"reason: {one_line(job.reason)}")
+    if job.job_type == "import" and job.state in (JobState.FAILED, JobState.ABORT):
+        lists = f"failed_tasks/*/error.list and scan_failures.list of master/jobs/{job.name} name"
+        lines.append(f"next: {next_step(snapshot, f'what {lists}')}")
     return lines
 
 
@@ -127,6 +130,31 @@ def round_words(snapshot: Snapshot) -> str:
         since = "is unchanged since it came" if same == 1 else "are unchanged since they came"
         words += f"; {same:,} {plural(same, 'skipped object')} {since}"
     return words
+
+
+def next_step(snapshot: Snapshot, failed: str) -> str:
+    """What the operator does now; `failed` is where it was said what has failed, and why."""
+    job, counts = snapshot.job, snapshot.counts
+    if job.next_round_ms:
+        mend = f"mend {failed}; " if counts.failed.objects else "nothing; "
+        return f"{mend}the next round copies what is missing, new or changed"
+    if job.scan_finished and not counts.listed.objects:
+        return f"mend the job file, then: bash console.sh clean {job.name}; submit it again"
+    if job.state is JobState.SUCCEED and counts.vanished.objects:
+        return (
+            "see that what vanished was meant to go: the lines with Vanished in "
+            "succeed_tasks/*/audit.log name it; if the source still has it, clean the job and "
+            "submit it again"
+        )
+    if job.state is JobState.SUCCEED:
+        return "nothing; every object listed is accounted for"
+    if job.state in (JobState.FAILED, JobState.ABORT):
+        what = failed if job.state is JobState.FAILED else "the reason"
+        return f"mend {what}, then: bash console.sh retry {job.name}"
+    way_on = "bash console.sh start goes on if it is stopped"
+    if job.state is JobState.PAUSED:
+        way_on = f"bash console.sh resume {job.name} lets it go on"
+    return f"bash console.sh stat shows how it goes; {way_on}"
 
 
 def unkept_words(snapshot: Snapshot) -> str:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from ossimport.auditlog import Highlights
 from ossimport.ledger.base import Snapshot
-from ossimport.model import JobState
 from ossimport.naming import display, one_line
 from ossimport.report.cures import cure_for, told
 from ossimport.report.numbers import human_bytes, human_time
-from ossimport.report.stat import proof_words, round_words, unkept_words
+from ossimport.report.stat import next_step, proof_words, round_words, unkept_words
 from ossimport.report.words import terms
 
 _SLOWEST = 3
@@ -47,7 +46,7 @@ def summary_text(snapshot: Snapshot, highlights: Highlights, tree: Path) -> str:
     lines += _slowest(highlights)
     lines += _failures(snapshot, highlights)
     lines += _logs(snapshot, tree)
-    lines.append(f"  next: {_next(snapshot)}")
+    lines.append(f"  next: {next_step(snapshot, 'what is named above')}")
     return "\n".join(lines)
 
 
@@ -114,27 +113,3 @@ def _logs(snapshot: Snapshot, tree: Path) -> list[str]:
     if counts.excluded.objects:
         lines.append(f"        {tree}/excluded.list names what was excluded")
     return lines
-
-
-def _next(snapshot: Snapshot) -> str:
-    job, counts = snapshot.job, snapshot.counts
-    if job.next_round_ms:
-        mend = "mend what is named above; " if counts.failed.objects else "nothing; "
-        return f"{mend}the next round copies what is missing, new or changed"
-    if job.scan_finished and not counts.listed.objects:
-        return f"mend the job file, then: bash console.sh clean {job.name}; submit it again"
-    if job.state is JobState.SUCCEED and counts.vanished.objects:
-        return (
-            "see that what vanished was meant to go: the lines with Vanished in "
-            "succeed_tasks/*/audit.log name it; if the source still has it, clean the job and "
-            "submit it again"
-        )
-    if job.state is JobState.SUCCEED:
-        return "nothing; every object listed is accounted for"
-    if job.state in (JobState.FAILED, JobState.ABORT):
-        what = "what is named above" if job.state is JobState.FAILED else "the reason"
-        return f"mend {what}, then: bash console.sh retry {job.name}"
-    way_on = "bash console.sh start goes on if it is stopped"
-    if job.state is JobState.PAUSED:
-        way_on = f"bash console.sh resume {job.name} lets it go on"
-    return f"bash console.sh stat shows how it goes; {way_on}"

@@ -220,7 +220,7 @@ def test_an_interrupted_run_drains_and_the_next_goes_on(
         time.sleep(0.3)  # a person's second Ctrl-C
     assert process.wait(60) == 130
     said = (installation.home / "output").read_text()
-    assert "The service is stopped; what is under way may end before." in said
+    assert "Stopping the service; requests in flight end first." in said
     assert "bash import.sh" in said
     assert wait_until(lambda: not running(installation), 60)
     copied = installation.stat()["objects"]["copied"]

@@ -125,10 +125,10 @@ def test_a_wrong_endpoint_is_refused_with_the_key_to_mend(
         answer = installation.run("submit")
         plain.shutdown()
     assert answer.returncode == 3
-    ends = [line for line in answer.stderr.splitlines() if "cannot be used" in line]
-    for line, key in zip(ends, ("srcDomain", "destDomain"), strict=True):
-        assert f"cannot be used: {code}: " in line
-        assert f". Cure: {cure.format(key=key)}" in line
+    ends = answer.stderr.split("cannot be used: ")[1:]
+    for told, key in zip(ends, ("srcDomain", "destDomain"), strict=True):
+        assert told.startswith(f"{code}: ")
+        assert f"\n    cure: {cure.format(key=key)}" in told
 
 
 def test_a_job_is_submitted_looked_at_refused_twice_and_cleaned(

@@ -286,6 +286,18 @@ async def test_who_finds_them_ended_waits_for_others() -> None:
     assert (await waiting).access_key == "k1"
 
 
+async def test_who_looks_on_is_told_at_once_that_there_are_none() -> None:
+    service = Service()
+    keys = service.keys(patience_s=60)
+    keys.wait_no_more()
+    assert (await keys.get()).access_key == "k0"
+    service.now += 2000
+    service.trouble = "the file is gone"
+    with pytest.raises(Waiting, match="the file is gone"):
+        await keys.get()
+    assert service.fetched == 2
+
+
 @pytest.mark.parametrize("trouble", ["", "the file /sts.json cannot be read: gone"])
 async def test_patience_ends_with_a_reason_and_a_cure(trouble: str) -> None:
     service = Service()

@@ -251,6 +251,11 @@ def test_one_line_in_a_pipe_says_it_all(monkeypatch: pytest.MonkeyPatch) -> None
     )
 
 
+def test_a_line_says_what_a_job_waits_for() -> None:
+    waiting = replace(RUNNING, job=replace(RUNNING.job, reason="waiting: the disk\nis full"))
+    assert progress_line(waiting, 0.0).endswith(" failed 5; waiting: the disk\\x0ais full")
+
+
 def test_a_line_makes_no_percentage_of_totals_that_still_grow() -> None:
     scanning = replace(RUNNING, job=replace(RUNNING.job, scan_finished=False))
     assert " Running scanning 1,234/3,700 objects " in progress_line(scanning, 0.0)
@@ -389,6 +394,17 @@ def test_a_stopped_job_says_why_on_one_line() -> None:
     assert "mend the reason, then: bash console.sh retry local_test" in summary_text(
         stopped, Highlights(), TREE
     )
+
+
+def test_stat_says_what_to_do_about_a_job_that_ended_badly() -> None:
+    failed = replace(RUNNING, job=replace(RUNNING.job, state=JobState.FAILED))
+    assert stat_text([failed]).endswith(
+        "\nnext: mend what failed_tasks/*/error.list and scan_failures.list of"
+        " master/jobs/local_test name, then: bash console.sh retry local_test"
+    )
+    assert stat_text([NOTHING]).endswith("bash console.sh clean local_test; submit it again")
+    for snapshot in (RUNNING, ENDED):
+        assert "next:" not in stat_text([snapshot])
 
 
 def test_a_job_that_goes_on_says_how_to_look_at_it() -> None:
