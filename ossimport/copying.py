@@ -19,7 +19,6 @@ from ossimport.fidelity.arriving import (
     MTIME,
     OBJECT_ACL,
     TAGGING,
-    Arriving,
     Keep,
     arriving,
     has_tags,
@@ -187,8 +186,13 @@ def possible(keep: Keep, source: Source) -> Keep:
     return keep if isinstance(source, Tagged) else keep._replace(tags=False)
 
 
-def arriving_with(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> Arriving:
-    """What the object is stored with, but for its tags, as `Destination.put` wants it."""
+def arriving_with(
+    policy: CopyPolicy, info: ObjectInfo, payload: Payload
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What the object is stored with, but for its tags, and the names of what does not arrive.
+
+    The headers are as `Destination.put` wants them.
+    """
     keep = policy.keep
     headers: dict[str, str] = {}
     unkept: tuple[str, ...] = ()
@@ -202,7 +206,7 @@ def arriving_with(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> Arr
         headers[MTIME] = seconds_text(mtime_ns)
     if policy.encrypt:
         headers["x-oss-server-side-encryption"] = "AES256"
-    return Arriving(headers, unkept)
+    return headers, unkept
 
 
 def expected_headers(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> dict[str, str]:
@@ -210,16 +214,16 @@ def expected_headers(policy: CopyPolicy, info: ObjectInfo, payload: Payload) -> 
 
     `payload` may be without bytes: `Source.read(info, 0, 0)`. No HEAD tells ACL and tags.
     """
-    headers = arriving_with(policy, info, payload).headers
+    headers, _ = arriving_with(policy, info, payload)
     headers.pop(OBJECT_ACL, None)
     return headers
 
 
 async def arriving_with_tags(
     ends: Ends, policy: CopyPolicy, it: Copying, payload: Payload
-) -> Arriving:
-    """What the object is stored with. A strict job's object that loses something fails."""
-    headers, unkept = found = arriving_with(policy, it.info, payload)
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The same, tags and all. A strict job's object that loses something fails."""
+    headers, unkept = arriving_with(policy, it.info, payload)
     keep = policy.keep
     if keep.tags and has_tags(payload.headers):
         source = ends.source
@@ -227,15 +231,15 @@ async def arriving_with_tags(
         text, lost = tagging(await ends.at_source.ask(source.tags, it.info, it=it))
         if text:
             headers[TAGGING] = text
-        found = Arriving(headers, unkept + lost)
-    if keep.strict and found.unkept:
+        unkept += lost
+    if keep.strict and unkept:
         raise Permanent(
-            f"{display(it.info.key)} would lose {', '.join(found.unkept)}, and the job is strict",
+            f"{display(it.info.key)} would lose {', '.join(unkept)}, and the job is strict",
             code="NotAllKept",
             op="read",
             key=it.info.key,
         )
-    return found
+    return headers, unkept
 
 
 def seconds_text(ns: int) -> str:

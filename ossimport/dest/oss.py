@@ -120,13 +120,13 @@ class OssDestination:
         headers = response.headers
         if response.status == 404 and read_refusal(404, headers, b"").code in _ABSENT:
             return None
-        etag = self._expect_etag(response, "stat", key)
+        stored = self._stored(response, "stat", key)
         info = ObjectInfo(
             key=key,
             size=int(headers.get("content-length", 0)),
             mtime_ns=http_date_ns(headers.get("last-modified", "")),
-            etag=etag,
-            crc64=_crc64_of(response),
+            etag=stored.etag,
+            crc64=stored.crc64,
         )
         return Described(info, headers)
 
@@ -137,8 +137,7 @@ class OssDestination:
         """
         check_key(key, self.limits, "put")
         response = await self._bucket.send("PUT", "put", key, headers=headers, body=body)
-        etag = self._expect_etag(response, "put", key)
-        return Stored(etag, _crc64_of(response), response.headers.get("x-oss-request-id", ""))
+        return self._stored(response, "put", key)
 
     async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> StoredPart:
         """Send part `number` (from 1). OSS: UploadPart."""
@@ -146,16 +145,14 @@ class OssDestination:
         check_key(key, self.limits, op)
         query = encode_query({"partNumber": str(number), "uploadId": upload_id})
         response = await self._bucket.send("PUT", op, key, query=query, body=body)
-        etag = self._expect_etag(response, op, key)
-        return StoredPart(etag, _crc64_of(response), len(body))
+        stored = self._stored(response, op, key)
+        return StoredPart(stored.etag, stored.crc64, len(body))
 
     async def copy_from(self, key: str, origin: Origin, headers: Mapping[str, str]) -> Stored:
         """Have OSS copy the bytes of a whole object. OSS: CopyObject."""
         op = "copy_from"
         check_key(key, self.limits, op)
-        response = await self._copy(op, key, origin, {**headers, **_BYTES_ONLY})
-        etag = self._copied_etag(response, op, key)
-        return Stored(etag, _crc64_of(response), response.headers.get("x-oss-request-id", ""))
+        return await self._copy(op, key, origin, {**headers, **_BYTES_ONLY})
 
     async def copy_part_from(
         self, key: str, upload_id: str, number: int, origin: Origin, span: range
@@ -165,8 +162,8 @@ class OssDestination:
         check_key(key, self.limits, op)
         part = {"x-oss-copy-source-range": f"bytes={span.start}-{span.stop - 1}"}
         query = encode_query({"partNumber": str(number), "uploadId": upload_id})
-        response = await self._copy(op, key, origin, part, query)
-        return StoredPart(self._copied_etag(response, op, key), _crc64_of(response), len(span))
+        stored = await self._copy(op, key, origin, part, query)
+        return StoredPart(stored.etag, stored.crc64, len(span))
 
     async def start_upload(self, key: str, headers: Mapping[str, str]) -> str:
         """Begin a multipart upload and return its id. OSS: InitiateMultipartUpload."""
@@ -228,16 +225,23 @@ class OssDestination:
             if not after or len(found) >= limit:
                 return found[:limit]
 
-    def _expect_etag(self, response: Response, op: str, key: str) -> str:
+    def _stored(self, response: Response, op: str, key: str, etag: str = "") -> Stored:
+        """What OSS says that it holds; `etag` if the answer's body has said that."""
         self._bucket.expect_success(response, op, key)
-        etag = response.headers.get("etag", "").strip('"')
+        headers = response.headers
+        etag = (etag or headers.get("etag", "")).strip('"')
         if not etag:
             raise self._bucket.not_oss(op, key)
-        return etag
+        crc64 = headers.get("x-oss-hash-crc64ecma", "")
+        return Stored(
+            etag,
+            int(crc64) if crc64.isdecimal() else None,
+            headers.get("x-oss-request-id", ""),
+        )
 
     async def _copy(
         self, op: str, key: str, origin: Origin, headers: Mapping[str, str], query: str = ""
-    ) -> Response:
+    ) -> Stored:
         wire = {
             **headers,
             "x-oss-copy-source": f"/{origin.bucket}/"
@@ -245,21 +249,15 @@ class OssDestination:
             "x-oss-copy-source-if-match": origin.etag,
         }
         response = await self._bucket.send("PUT", op, key, query=query, headers=wire)
-        if response.status // 100 == 2:
-            return response
-        error = self._bucket.refused(response.status, response.headers, response.body, op, key)
         if response.status == 501:  # a gateway that will not learn it meanwhile
-            error = Permanent(
+            error = self._bucket.refused(501, response.headers, response.body, op, key)
+            raise Permanent(
                 str(error), code=error.code, op=op, key=key, request_id=error.request_id
             )
-        raise error
-
-    def _copied_etag(self, response: Response, op: str, key: str) -> str:
-        """OSS documents it in the body; its SDKs look into either."""
+        # OSS documents the ETag in the body; its SDKs look into either.
         found = _COPIED_ETAG.search(response.body)
-        if found is None:
-            return self._expect_etag(response, op, key)
-        return html.unescape(found[1].decode("latin-1")).strip('"')
+        etag = html.unescape(found[1].decode("latin-1")) if found is not None else ""
+        return self._stored(response, op, key, etag)
 
     async def _control(self, op: str, key: str, call: Callable[[Any], T]) -> T:
         """Run `call` with oss2's bucket in a thread; it goes on there if we are cancelled."""
@@ -380,11 +378,6 @@ def _complete(
     if not result.etag:
         raise ValueError("CompleteMultipartUpload without ETag")
     return Stored(result.etag, result.crc, result.request_id)
-
-
-def _crc64_of(response: Response) -> int | None:
-    text = response.headers.get("x-oss-hash-crc64ecma", "")
-    return int(text) if text.isdecimal() else None
 
 
 def _system_error(exc: BaseException | None) -> OSError | None:
