@@ -19,7 +19,7 @@ from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.model import Lane, ObjectInfo
 from ossimport.sources.base import Source
 from ossimport.transport import Endpoint, Transport
-from tests.servers.raw_http import Peer, RawServer
+from tests.servers.raw_http import DEADLINE, Peer, RawServer
 
 SECRET, TOKEN = "the-secret-key", "the-security-token"
 ETAG = "0123456789abcdef0123456789abcdef-2"
@@ -89,8 +89,10 @@ class BucketAnswers(ABC):
             self.scan(endpoint)
         return self.discreet(caught.value)
 
-    async def read(self, endpoint: Endpoint, offset: int = 0, length: int = 10) -> bytes:
-        transport = Transport(idle_timeout=0.2)
+    async def read(
+        self, endpoint: Endpoint, offset: int = 0, length: int = 10, patience_s: float = DEADLINE
+    ) -> bytes:
+        transport = Transport(idle_timeout=patience_s)
         source = self.source(endpoint, "", transport)
         try:
             return bytes((await source.read(INFO, offset, length)).body)
@@ -98,9 +100,9 @@ class BucketAnswers(ABC):
             await source.close()
             await transport.close()
 
-    async def read_failure(self, endpoint: Endpoint) -> StorageError:
+    async def read_failure(self, endpoint: Endpoint, patience_s: float = DEADLINE) -> StorageError:
         with pytest.raises(StorageError) as caught:
-            await self.read(endpoint)
+            await self.read(endpoint, patience_s=patience_s)
         assert (caught.value.op, caught.value.key) == ("read", "key")
         return self.discreet(caught.value)
 
@@ -266,7 +268,7 @@ class BucketAnswers(ABC):
             peer.wait_closed()
 
         with RawServer(script) as server:
-            fault = await self.read_failure(server.endpoint)
+            fault = await self.read_failure(server.endpoint, patience_s=0.2)
         assert (type(fault), fault.code) == (Transient, "Timeout")
 
     async def test_what_a_refused_read_means(self) -> None:

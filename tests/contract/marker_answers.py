@@ -17,7 +17,7 @@ from ossimport.model import Lane, ObjectInfo
 from ossimport.sources.base import Source
 from ossimport.transport import Endpoint, Transport
 from tests.contract.bucket_answers import SECRET, Answer, answer, answering
-from tests.servers.raw_http import Peer, RawServer
+from tests.servers.raw_http import DEADLINE, Peer, RawServer
 
 BODY = b"0123456789"
 
@@ -63,8 +63,10 @@ class MarkerAnswers(ABC):
             self.scan(server.endpoint)
         return self.discreet(caught.value)
 
-    async def read(self, endpoint: Endpoint, offset: int = 0, length: int = 10) -> bytes:
-        transport = Transport(idle_timeout=0.2)
+    async def read(
+        self, endpoint: Endpoint, offset: int = 0, length: int = 10, patience_s: float = DEADLINE
+    ) -> bytes:
+        transport = Transport(idle_timeout=patience_s)
         source = self.source(endpoint, "", transport)
         try:
             return bytes((await source.read(self.info, offset, length)).body)
@@ -72,9 +74,9 @@ class MarkerAnswers(ABC):
             await source.close()
             await transport.close()
 
-    async def read_failure(self, endpoint: Endpoint) -> StorageError:
+    async def read_failure(self, endpoint: Endpoint, patience_s: float = DEADLINE) -> StorageError:
         with pytest.raises(StorageError) as caught:
-            await self.read(endpoint)
+            await self.read(endpoint, patience_s=patience_s)
         assert (caught.value.op, caught.value.key) == ("read", "key")
         return self.discreet(caught.value)
 
@@ -231,7 +233,7 @@ class MarkerAnswers(ABC):
             peer.wait_closed()
 
         with RawServer(script) as server:
-            fault = await self.read_failure(server.endpoint)
+            fault = await self.read_failure(server.endpoint, patience_s=0.2)
         assert (type(fault), fault.code) == (Transient, "Timeout")
 
     async def test_a_part_must_be_the_one_that_was_asked_for(self) -> None:

@@ -25,7 +25,7 @@ from ossimport.dest.oss import OssDestination
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.model import Origin
 from ossimport.transport import Endpoint, Transport
-from tests.servers.raw_http import Peer, RawServer
+from tests.servers.raw_http import DEADLINE, Peer, RawServer
 
 SECRET, TOKEN = "the-secret-key", "the-security-token"
 STORED = b'HTTP/1.1 200 OK\r\nETag: "E"\r\nx-oss-request-id: R\r\nContent-Length: 0\r\n\r\n'
@@ -70,9 +70,11 @@ async def finish_upload(dest: OssDestination) -> object:
     return await dest.finish_upload("key", "id", {1: "etag"})
 
 
-async def run(endpoint: Endpoint, call: Call, bucket: str = "bucket") -> object:
-    """Make a destination that is soon out of patience, call it once, and close everything."""
-    transport = Transport(idle_timeout=0.2)
+async def run(
+    endpoint: Endpoint, call: Call, bucket: str = "bucket", patience_s: float = DEADLINE
+) -> object:
+    """Make a destination, call it once, and close everything."""
+    transport = Transport(idle_timeout=patience_s)
     dest = OssDestination(
         endpoint=endpoint,
         bucket=bucket,
@@ -81,7 +83,7 @@ async def run(endpoint: Endpoint, call: Call, bucket: str = "bucket") -> object:
         security_token=TOKEN,
         region="cn-hangzhou",
         transport=transport,
-        control_timeout=0.2,
+        control_timeout=patience_s,
     )
     try:
         return await call(dest)
@@ -90,9 +92,11 @@ async def run(endpoint: Endpoint, call: Call, bucket: str = "bucket") -> object:
         await transport.close()
 
 
-async def failure(endpoint: Endpoint, call: Call, bucket: str = "bucket") -> StorageError:
+async def failure(
+    endpoint: Endpoint, call: Call, bucket: str = "bucket", patience_s: float = DEADLINE
+) -> StorageError:
     with pytest.raises(StorageError) as caught:
-        await run(endpoint, call, bucket)
+        await run(endpoint, call, bucket, patience_s)
     error = caught.value
     assert error.op
     assert SECRET not in repr(error) + str(error)
@@ -159,7 +163,7 @@ async def test_a_connection_that_breaks_is_told(call: Call) -> None:
 @both_ways
 async def test_a_server_that_says_nothing_is_not_waited_for(call: Call) -> None:
     with RawServer(Peer.wait_closed) as server:
-        error = await failure(server.endpoint, call)
+        error = await failure(server.endpoint, call, patience_s=0.2)
     assert isinstance(error, Transient)
     assert (error.code, error.key) == ("Timeout", "key")
     assert "no connection" not in str(error)  # it is there, and silent
@@ -428,7 +432,7 @@ async def test_a_slow_control_request_does_not_hold_up_the_loop() -> None:
 
     def script(peer: Peer) -> None:
         peer.read_request()
-        asyncio.run_coroutine_threadsafe(released.wait(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(released.wait(), loop).result(DEADLINE)
         peer.send(answer("503 Slow"))
 
     async def meanwhile() -> None:

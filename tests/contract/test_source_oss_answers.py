@@ -15,7 +15,7 @@ from ossimport.model import Lane, ObjectInfo
 from ossimport.oss.bucket import Access
 from ossimport.sources.oss import OssSource
 from ossimport.transport import Endpoint, Transport
-from tests.servers.raw_http import Peer, RawServer
+from tests.servers.raw_http import DEADLINE, Peer, RawServer
 
 SECRET, TOKEN = "the-secret-key", "the-security-token"
 INFO = ObjectInfo("key", 10, 0, "E")
@@ -83,8 +83,10 @@ def scan_failure(endpoint: Endpoint) -> StorageError:
     return fault
 
 
-async def read(endpoint: Endpoint, offset: int = 0, length: int = 10) -> bytes:
-    transport = Transport(idle_timeout=0.2)
+async def read(
+    endpoint: Endpoint, offset: int = 0, length: int = 10, patience_s: float = DEADLINE
+) -> bytes:
+    transport = Transport(idle_timeout=patience_s)
     source = OssSource(access(endpoint), "", transport)
     try:
         return bytes((await source.read(INFO, offset, length)).body)
@@ -93,9 +95,11 @@ async def read(endpoint: Endpoint, offset: int = 0, length: int = 10) -> bytes:
         await transport.close()
 
 
-async def read_failure(endpoint: Endpoint, offset: int = 0, length: int = 10) -> StorageError:
+async def read_failure(
+    endpoint: Endpoint, offset: int = 0, length: int = 10, patience_s: float = DEADLINE
+) -> StorageError:
     with pytest.raises(StorageError) as caught:
-        await read(endpoint, offset, length)
+        await read(endpoint, offset, length, patience_s)
     fault = caught.value
     assert (fault.op, fault.key) == ("read", "key")
     assert SECRET not in repr(fault) + str(fault)
@@ -120,7 +124,7 @@ async def test_only_what_states_all_that_is_needed_may_be_copied(
     headers: list[str], may: bool
 ) -> None:
     head = answer("200 OK", b"", 'ETag: "E"', *headers).replace(b"Length: 0", b"Length: 10")
-    transport = Transport(idle_timeout=0.2)
+    transport = Transport()
     with answering(head) as (server, heads):
         source = OssSource(access(server.endpoint), "a/", transport)
         origin = await source.origin(INFO)
@@ -140,7 +144,7 @@ async def test_old_versions_are_looked_for_below_the_prefix() -> None:
         (answer("200 OK", body.encode()), {"old versions": 2}),
         (answer("403 No", b"<Error><Code>AccessDenied</Code></Error>"), {}),
     ):
-        transport = Transport(idle_timeout=0.2)
+        transport = Transport()
         with answering(reply) as (server, heads):
             source = OssSource(access(server.endpoint), "a/", transport)
             assert await source.untold(500) == wanted
@@ -333,9 +337,9 @@ def test_who_waits_for_a_page_is_not_left_waiting_when_the_source_is_closed() ->
         source = OssSource(access(server.endpoint), "")
         thread = threading.Thread(target=walk)
         thread.start()
-        assert asked.wait(10)
+        assert asked.wait(DEADLINE)
         asyncio.run(source.close())
-        thread.join(10)
+        thread.join(DEADLINE)
     assert not thread.is_alive()
     assert [type(fault) for fault in faults] == [Transient]
     with pytest.raises(Transient):
@@ -398,7 +402,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
         peer.wait_closed()
 
     with RawServer(script) as server:
-        fault = await read_failure(server.endpoint)
+        fault = await read_failure(server.endpoint, patience_s=0.2)
     assert (type(fault), fault.code) == (Transient, "Timeout")
 
 

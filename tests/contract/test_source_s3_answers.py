@@ -17,7 +17,7 @@ from ossimport.sources.base import Checksum
 from ossimport.sources.s3 import Access, S3Source
 from ossimport.sources.s3_place import find
 from ossimport.transport import Transport
-from tests.servers.raw_http import Peer, RawServer
+from tests.servers.raw_http import DEADLINE, Peer, RawServer
 
 SECRET, TOKEN = "the-secret-key", "the-security-token"
 MD5 = "781e5e245d69b566979b86e28d23f2c7"
@@ -109,8 +109,10 @@ def scan_failure(server: RawServer) -> StorageError:
     return caught.value
 
 
-async def read(server: RawServer, info: ObjectInfo = INFO) -> Checksum | None:
-    transport = Transport(idle_timeout=0.2)
+async def read(
+    server: RawServer, info: ObjectInfo = INFO, patience_s: float = DEADLINE
+) -> Checksum | None:
+    transport = Transport(idle_timeout=patience_s)
     source = S3Source(access(server.endpoint), "", transport)
     try:
         payload = await source.read(info, 0, info.size)
@@ -121,9 +123,11 @@ async def read(server: RawServer, info: ObjectInfo = INFO) -> Checksum | None:
         await transport.close()
 
 
-async def read_failure(server: RawServer, info: ObjectInfo = INFO) -> StorageError:
+async def read_failure(
+    server: RawServer, info: ObjectInfo = INFO, patience_s: float = DEADLINE
+) -> StorageError:
     with pytest.raises(StorageError) as caught:
-        await read(server, info)
+        await read(server, info, patience_s)
     fault = caught.value
     assert (fault.op, fault.key) == ("read", info.key)
     hold_secrets(fault)
@@ -478,7 +482,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
         peer.wait_closed()
 
     with RawServer(script) as server:
-        fault = await read_failure(server)
+        fault = await read_failure(server, patience_s=0.2)
     assert (type(fault), fault.code) == (Transient, "Timeout")
 
 

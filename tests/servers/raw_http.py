@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 from ossimport.transport import Endpoint
 
 LOOPS = ["asyncio", "uvloop"]
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 T = TypeVar("T")
 

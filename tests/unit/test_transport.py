@@ -26,7 +26,7 @@ from ossimport.transport.dialing import Dialer
 from ossimport.transport.inflight import InFlight
 from ossimport.transport.outgoing import Outgoing
 from ossimport.transport.pool import Pool
-from tests.servers.raw_http import LOOPS, Peer, RawServer, run_on
+from tests.servers.raw_http import DEADLINE, LOOPS, Peer, RawServer, run_on
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -99,7 +99,7 @@ def test_connections_are_bounded_shared_in_order_and_used_again(run: Runner) -> 
     def script(peer: Peer) -> None:
         while head := peer.read_head():
             order.append(head.split()[1])
-            barrier.wait(5)  # as many requests at once as connections, never fewer here
+            barrier.wait(DEADLINE)  # as many requests at once as connections, never fewer here
             peer.send(OK)
 
     async def main() -> None:
@@ -124,7 +124,7 @@ def test_the_connection_used_last_is_used_first(run: Runner) -> None:
         while peer.read_head():
             served.append(peer.number)
             if len(served) <= 3:
-                barrier.wait(5)
+                barrier.wait(DEADLINE)
             peer.send(OK)
 
     async def main() -> None:
@@ -146,7 +146,7 @@ def test_a_cancelled_wait_for_a_connection_gives_its_turn_on(run: Runner) -> Non
     def script(peer: Peer) -> None:
         while peer.read_head():
             reached.set()
-            release.wait(5)
+            release.wait(DEADLINE)
             peer.send(OK)
 
     async def main() -> None:
@@ -155,7 +155,7 @@ def test_a_cancelled_wait_for_a_connection_gives_its_turn_on(run: Runner) -> Non
             asyncio.create_task(transport.request(server.endpoint, "GET", "/", {}))
             for _ in range(4)
         )
-        await asyncio.to_thread(reached.wait, 5)
+        await asyncio.to_thread(reached.wait, DEADLINE)
         second.cancel()
         release.set()
         await first  # the third's turn has come in this step of the loop
@@ -182,7 +182,7 @@ def test_a_turn_that_comes_together_with_a_cancellation_is_passed_on(run: Runner
                 addresses=Addresses("127.0.0.1", server.endpoint.port, resolve=resolve, start=0.0),
                 proxy=None,
                 tls=None,
-                timeout=5.0,
+                timeout=DEADLINE,
                 make=lambda w: Connection(
                     w,
                     way=Way(),
@@ -201,7 +201,7 @@ def test_a_turn_that_comes_together_with_a_cancellation_is_passed_on(run: Runner
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE):
             assert await pool.take() is connection
         connection.abort()
         pool.give_back(connection)
@@ -277,8 +277,8 @@ def test_unused_connections_are_closed_after_a_while(run: Runner) -> None:
     async def main() -> None:
         transport = Transport(keep_alive=0.1)
         await transport.request(server.endpoint, "GET", "/", {})
-        assert await asyncio.to_thread(closed.wait, 5)
-        async with asyncio.timeout(5):
+        assert await asyncio.to_thread(closed.wait, DEADLINE)
+        async with asyncio.timeout(DEADLINE):
             while transport._pools:
                 await asyncio.sleep(0.01)  # an endpoint that nobody uses is forgotten, too
         assert (await transport.request(server.endpoint, "GET", "/", {})).status == 200

@@ -15,7 +15,7 @@ import pytest
 from ossimport.dest.oss import OssDestination
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.transport import Endpoint, Proxies, Response, Transport
-from tests.servers.raw_http import LOOPS, Peer, RawServer, run_on
+from tests.servers.raw_http import DEADLINE, LOOPS, Peer, RawServer, run_on
 from tests.unit.test_transport import Authority
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -116,7 +116,7 @@ def test_a_password_is_in_no_representation() -> None:
 
 def relay(peer: Peer, to: Endpoint, answer: bytes = b"HTTP/1.1 200 Go on\r\n\r\n") -> None:
     """What a proxy does behind a CONNECT: bytes both ways until both have hung up."""
-    with socket.create_connection((to.host, to.port), 5) as behind:
+    with socket.create_connection((to.host, to.port), DEADLINE) as behind:
         peer.send(answer)
 
         def back() -> None:
@@ -133,7 +133,7 @@ def relay(peer: Peer, to: Endpoint, answer: bytes = b"HTTP/1.1 200 Go on\r\n\r\n
                 behind.sendall(data)
         with contextlib.suppress(OSError):
             behind.shutdown(socket.SHUT_WR)
-        thread.join(5)
+        thread.join(DEADLINE)
 
 
 async def ask(
@@ -379,7 +379,7 @@ def test_a_proxy_that_says_nothing_ends_in_a_timeout_and_frees_the_place(run: Ru
         async def main() -> None:
             transport = Transport(
                 proxies=Proxies({"all": str(proxy.endpoint)}),
-                connect_timeout=0.2,
+                connect_timeout=1.0,
                 max_connections=1,
             )
             for _ in ("no answer", "no TLS"):
