@@ -24,13 +24,13 @@ class Way:
     __slots__ = (
         "_cap",
         "_paid",
-        "_reads",
         "_requests",
         "_sends",
         "_typical",
         "__weakref__",
         "asked",
         "free",
+        "reads",
         "refused",
     )
 
@@ -38,7 +38,7 @@ class Way:
         self._cap = cap
         self._requests: Sequence[Gate] = ()
         self._sends: Sequence[Gate] = ()
-        self._reads: Sequence[Gate] = ()
+        self.reads: Sequence[Gate] = ()  # where bytes that are read pass; they may be none
         self._typical = 0.0  # bytes of an answer's body
         self._paid = 0.0  # bytes that were paid for before they came
         self.free = cap is None
@@ -49,18 +49,13 @@ class Way:
         self, requests: Sequence[Gate] = (), sends: Sequence[Gate] = (), reads: Sequence[Gate] = ()
     ) -> None:
         """Lead through these gates from now on, the narrowest first."""
-        self._requests, self._sends, self._reads = requests, sends, reads
+        self._requests, self._sends, self.reads = requests, sends, reads
         self.free = not (requests or sends or reads or self._cap is not None)
-
-    @property
-    def reads(self) -> bool:
-        """Whether bytes that are read are limited."""
-        return bool(self._reads)
 
     @property
     def slice(self) -> int:
         """How many bytes to move at once: small where the rate is, so that it is steady."""
-        rates = [gate.rate for gate in (*self._sends, *self._reads)]
+        rates = [gate.rate for gate in (*self._sends, *self.reads)]
         if self._cap is not None:
             rates.append(self._cap.rate)
         return slice_size(min(rates)) if rates else LARGEST_SLICE
@@ -72,10 +67,10 @@ class Way:
         first = min(sending, self.slice)
         if first:
             await self.send(first, going=False)
-        elif self._reads:
+        elif self.reads:
             expected = min(receiving, self._typical, self.slice)
             self._paid += expected
-            await _through(lambda: self._reads, expected)
+            await _through(lambda: self.reads, expected)
         return first
 
     async def send(self, size: int, *, going: bool = True) -> None:
@@ -88,18 +83,18 @@ class Way:
         """Count bytes of an answer's body; False if `read_on` is to be waited for."""
         prepaid = min(size, self._paid)
         self._paid -= prepaid
-        paid = [gate.charge(size - prepaid) for gate in self._reads]
+        paid = [gate.charge(size - prepaid) for gate in self.reads]
         return all(paid)
 
     async def read_on(self) -> None:
         """Wait until what was received is paid."""
-        for gate in self._reads:
+        for gate in self.reads:
             await gate.turn(0, going=True)
 
     def answered(self, status: int, size: int) -> None:
         """A request was answered, with a body of `size` bytes."""
         self.asked += 1
-        if self._reads:
+        if self.reads:
             self._typical += (size - self._typical) * _MEMORY
         if status in SLOW_DOWN:
             self.refused += 1

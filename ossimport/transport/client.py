@@ -110,15 +110,15 @@ class Transport:
         cancelled request closes its connection.
         """
         pool = self._pools.get(endpoint) or self._open(endpoint)
-        first = 0
+        size, first = len(body), 0
         if not pool.way.free:
-            first = await pool.way.begin(len(body), max_body)
+            first = await pool.way.begin(size, max_body)
             pool = self._pools.get(endpoint) or self._open(endpoint)
         proxy = pool.forward
         if proxy is not None:
             target, headers = f"http://{pool.host}{target}", {**headers, **proxy.headers}
-        head = encode_head(pool.host, method, target, headers, len(body))
-        connection = await pool.take()
+        head = encode_head(pool.host, method, target, headers, size)
+        connection = pool.kept() or await pool.take()
         began = time.monotonic()
         try:
             try:
@@ -127,7 +127,7 @@ class Transport:
                 connection.abort()
                 connection = await pool.connect()
                 response = await connection.exchange(method, head, body, max_body, first)
-            pool.answered(began, response.status, len(body), len(response.body))
+            pool.answered(began, response.status, size, len(response.body))
         except Transient as exc:
             pool.failed(began, exc)
             raise

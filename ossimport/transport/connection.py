@@ -6,7 +6,7 @@ import os
 import ssl
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from ossimport.errors import StorageError
@@ -61,33 +61,32 @@ class Connection(asyncio.BufferedProtocol):
         self._space: memoryview | None = None  # of a body, where the loop reads into it directly
         self._on_lost = on_lost
         self._reader = ResponseReader(where)
-        self._handed = 0  # bytes of a large request given to the event loop so far
-        self._unsent = 0  # bytes of it that are still here
+        self._large = 0  # bytes of a large request's body; 0: it is no large one
+        self._handed = 0  # of them, given to the event loop so far
         self._paused = False
         self._lost = False
         self._waiter: asyncio.Future[Response] | None = None
         self._resumed: asyncio.Future[None] | None = None
         self._reading_on: asyncio.Task[None] | None = None
 
-    async def exchange(
+    def exchange(
         self, method: str, head: bytes, body: Body, max_body: int, first: int = 0
-    ) -> Response:
-        """Send one request and return its response. After an error it is not reusable.
+    ) -> Awaitable[Response]:
+        """Send one request; what this returns is to be awaited at once, and gives the response.
 
-        The turn of the `first` bytes of the body has come; 0: as if that of a slice had.
+        The turn of the `first` bytes of the body has come; 0: as if that of a slice had. After an
+        error the connection is not reusable.
         """
         self.reusable = False
         self.exchanges += 1
-        self._reader.begin(head_only=method in _HEAD_ONLY, max_body=max_body)
-        waiter: asyncio.Future[Response] = self._loop.create_future()
-        self._waiter = waiter
-        self._handed = self._unsent = 0
+        self._reader.begin(method in _HEAD_ONLY, max_body)
+        self._waiter = waiter = self._loop.create_future()
+        self._large = self._handed = 0
         size = len(body)
         if size <= _JOIN and (not first or size <= first):
             self._outgoing.write(self._transport, head + body if size else head)
-        else:
-            await self._send(waiter, head, memoryview(body), first)
-        return await waiter
+            return waiter
+        return self._send(waiter, head, memoryview(body), first)
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Go on under TLS, as if just connected, with whom `context` verifies to be `host`.
@@ -102,8 +101,8 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _send(
         self, waiter: asyncio.Future[Response], head: bytes, body: memoryview, first: int
-    ) -> None:
-        self._unsent = size = len(body)
+    ) -> Response:
+        self._large = size = len(body)
         self._transport.write(head)
         start = 0
         while start < size:
@@ -119,11 +118,11 @@ class Connection(asyncio.BufferedProtocol):
             elif start:
                 await asyncio.sleep(0)  # else a fast peer keeps us from seeing its early answer
             if waiter.done():  # answered early, or lost
-                return
-            self._handed += len(part)
-            self._unsent -= len(part)
-            self._transport.write(part)
+                break
             start += len(part)
+            self._handed = start
+            self._transport.write(part)
+        return await waiter
 
     async def _hold(self, waiter: asyncio.Future[Response], size: int) -> None:
         """Wait until `size` more bytes may go, or the answer is there before."""
@@ -136,9 +135,9 @@ class Connection(asyncio.BufferedProtocol):
             self.held = False
             turn.cancel()
 
-    def _count_read(self, before: int) -> None:
+    def _count_read(self, size: int) -> None:
         """Count what was read of a body, and read on when it is paid."""
-        paid = self._way.received(max(0, self._reader.size - before))
+        paid = self._way.received(size)
         if paid or self._reading_on is not None or self._transport.is_closing():
             return
         self._transport.pause_reading()
@@ -182,7 +181,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._handed:
             return received, not received
         waiting = self._transport.get_write_buffer_size() + _unacknowledged(self._transport)
-        thinking = not (waiting or self._unsent or received)
+        thinking = not (waiting or self._handed < self._large or received)
         return received + self._handed - waiting, thinking
 
     # -- called by the event loop
@@ -195,41 +194,42 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """See asyncio.BufferedProtocol."""
-        self._space = self._reader.space(len(self._scratch)) if self._waiter is not None else None
+        if self._reader.filling is None and not self._way.reads:
+            return self._scratch
+        self._space = self._reader.space(len(self._scratch))
         space = self._scratch if self._space is None else self._space
         return space[: self._way.slice] if self._way.reads else space
 
     def buffer_updated(self, nbytes: int) -> None:
         """See asyncio.BufferedProtocol."""
-        if self._way.reads:
-            before = self._reader.size
-            self._take(nbytes)
-            self._count_read(before)
-        else:
-            self._take(nbytes)
-
-    def _take(self, nbytes: int) -> None:
-        if self._space is not None:
-            self._space = None
-            self._reader.filled(nbytes)
-            return
-        if self._waiter is None:  # nobody asked: not a connection to trust
+        reader, waiter = self._reader, self._waiter
+        if waiter is None:  # nobody asked: not a connection to trust
             self.abort()
             return
-        try:
-            response = self._reader.feed(self._scratch[:nbytes])
-        except StorageError as exc:
-            self.fail(exc)
-            return
-        if response is not None:
-            self._answer(response)
+        before = reader.size
+        if self._space is not None:
+            self._space = None
+            reader.filled(nbytes)
+        else:
+            try:
+                response = reader.feed(self._scratch[:nbytes])
+            except StorageError as exc:
+                self.fail(exc)
+                response = None
+            if response is not None:
+                self._answer(waiter, response)
+        if self._way.reads:
+            self._count_read(reader.size - before)
 
     def eof_received(self) -> None:
         """See asyncio.Protocol."""
-        response = self._reader.finish() if self._waiter is not None else None
+        waiter = self._waiter
+        if waiter is None:
+            return
+        response = self._reader.finish()
         if response is not None and self._said_goodbye():
-            self._answer(response)
-        elif self._waiter is not None:
+            self._answer(waiter, response)
+        else:
             self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -255,20 +255,20 @@ class Connection(asyncio.BufferedProtocol):
         if resumed is not None and not resumed.done():
             resumed.set_result(None)
 
-    def _answer(self, response: Response) -> None:
+    def _answer(self, waiter: asyncio.Future[Response], response: Response) -> None:
         """Hand over the response. One that comes before its request is out ends the connection.
 
         Such a refusal is an answer; such a success is a lie.
         """
-        early = self._unsent > 0 or (
-            self._handed > 0 and self._transport.get_write_buffer_size() > 0
+        early = self._large and (
+            self._handed < self._large or self._transport.get_write_buffer_size() > 0
         )
         if early and response.status < 300:
             what = f"status {response.status} came before the body was sent"
             self.fail(bad_response(self.where, what))
             return
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
+        self._waiter = None
+        if not waiter.done():
             waiter.set_result(response)
             self.reusable = self._reader.persistent and not early and not self.aged
         if early:

@@ -7,12 +7,12 @@ that time.
 """
 
 import logging
-import math
+from collections import defaultdict
+from math import hypot, inf
 
 log = logging.getLogger(__name__)
 
 _FLOOR = 2
-_SIZES = 64  # classes of sizes, by powers of two
 
 # Epochs. A request at 20 ms is made a dozen times in the shortest.
 _EPOCH_S = 0.25
@@ -58,17 +58,17 @@ class InFlight:
         self._floor = min(_FLOOR, cap)
         self._modest = modest
         self._name = name
-        self._epoch = _Epoch(now, now)
+        self._epoch = _Epoch(now, now, self.limit)
         self._look_at = now + _EPOCH_S
         self._known: _Epoch | None = None  # the latest at the base that tries are compared with
         self._factor = 2.0  # of the next try of more
         self._pause = _PAUSE
         self._up_at, self._down_at = now, now + _PAUSE * _EPOCH_S
-        self._refused, self._refused_until = math.inf, now  # not to be reached until then
+        self._refused, self._refused_until = inf, now  # not to be reached until then
         self._hold = _HOLD_S
         self._tolerated, self._tolerated_until = _TOLERATED, now
         self._suspect = 0.0  # share refused at the base, while half of it is tried
-        self._told = -math.inf
+        self._told = -inf
 
     def answered(self, began: float, now: float, moved: int, in_flight: int) -> None:
         """A request was answered, with `moved` bytes of body both ways.
@@ -77,19 +77,11 @@ class InFlight:
         """
         epoch = self._epoch
         epoch.ended += 1
-        if now >= epoch.start:
-            if in_flight >= _BUSY * self.limit:
-                seconds = now - began
-                size = moved.bit_length()
-                epoch.counts[size] += 1
-                epoch.seconds[size] += seconds
-                epoch.squares += seconds * seconds
-                epoch.area += in_flight * (now - epoch.last)
-                epoch.span += now - epoch.last
-                epoch.answered += 1
-            epoch.last = now
-            if now >= self._look_at:
-                self._look(now)
+        if in_flight >= epoch.busy and now >= epoch.start:
+            epoch.took[moved.bit_length()].append(now - began)
+            epoch.crowd += in_flight
+        if now >= self._look_at:
+            self._look(now)
 
     def refused(self, began: float, now: float) -> None:
         """The service would not or could not take a request: 429, 5xx, a timeout, a reset."""
@@ -115,7 +107,7 @@ class InFlight:
         self._begin(now, settled)
 
     def _begin(self, changed: float, start: float) -> None:
-        self._epoch = _Epoch(changed, start)
+        self._epoch = _Epoch(changed, start, self.limit)
         self._look_at = start + _EPOCH_S
 
     def _epochs(self, count: int) -> float:
@@ -146,7 +138,7 @@ class InFlight:
         epoch, known = self._epoch, self._known
         if now >= self._tolerated_until:
             self._tolerated = _TOLERATED
-        if epoch.in_flight() < _BUSY * self.limit:
+        if not epoch.took:
             self._begin(epoch.changed, now)
             return
         slower = epoch.slower_than(known) if known is not None else 0.0
@@ -182,7 +174,7 @@ class InFlight:
         epoch, known, up = self._epoch, self._known, self.limit > self._base
         slower = epoch.slower_than(known) if known is not None else 0.0
         pause = self._epochs(self._pause)
-        if known is None or not slower or epoch.in_flight() < _BUSY * self.limit:
+        if known is None or not slower:
             self._up_at = self._down_at = now + pause
             self._factor = _STEP
             self._set(now, self._base)
@@ -267,42 +259,38 @@ class InFlight:
 
 
 class _Epoch:
-    """What happened under one limit: durations from `start` on, refusals since `changed`."""
+    """What happened under one limit: durations from `start` on, refusals since `changed`.
 
-    __slots__ = (
-        "answered",
-        "area",
-        "changed",
-        "counts",
-        "ended",
-        "last",
-        "refused",
-        "seconds",
-        "span",
-        "squares",
-        "start",
-    )
+    Every duration is kept, and summed up when the epoch is looked at: an answer costs least so. At
+    the rates of one process they are some thousands.
+    """
 
-    def __init__(self, changed: float, start: float) -> None:
+    __slots__ = ("busy", "changed", "crowd", "ended", "refused", "start", "took")
+
+    def __init__(self, changed: float, start: float, limit: int) -> None:
         self.changed = changed
-        self.start = self.last = start
-        self.ended = self.refused = self.answered = 0
-        self.area = 0.0  # the number in flight, over the time that it was as large as it might be
-        self.span = 0.0  # that time
-        self.squares = 0.0
-        self.counts = [0] * _SIZES
-        self.seconds = [0.0] * _SIZES
+        self.start = start
+        self.busy = _BUSY * limit
+        self.ended = self.refused = 0
+        self.crowd = 0  # sum of the numbers in flight, as seen by those in `took`
+        self.took: defaultdict[int, list[float]] = defaultdict(list)  # seconds, by class of size
+
+    @property
+    def answered(self) -> int:
+        """How many have a duration: while as many as might be were in flight."""
+        return sum(map(len, self.took.values()))
 
     def stay(self) -> float:
         """How long requests take, weighted by how long they take.
 
         A few large ones among many small ones hold most of the places most of the time.
         """
-        return self.squares / sum(self.seconds) if self.squares else 0.0
+        seconds = sum(map(sum, self.took.values()))
+        return sum(hypot(*each) ** 2 for each in self.took.values()) / seconds if seconds else 0.0
 
     def in_flight(self) -> float:
         """The mean number in flight."""
-        return self.area / self.span if self.span else 0.0
+        return self.crowd / self.answered if self.took else 0.0
 
     def share_refused(self) -> float:
         """Of all that ended."""
@@ -311,10 +299,8 @@ class _Epoch:
     def slower_than(self, other: "_Epoch") -> float:
         """How many times longer requests took than those of their size there; 0: not comparable."""
         took = would_have = 0.0
-        for count, seconds, count_there, seconds_there in zip(
-            self.counts, self.seconds, other.counts, other.seconds, strict=True
-        ):
-            if count and count_there:
-                took += seconds
-                would_have += count * seconds_there / count_there
+        for size in self.took.keys() & other.took.keys():
+            ours, theirs = self.took[size], other.took[size]
+            took += sum(ours)
+            would_have += len(ours) * sum(theirs) / len(theirs)
         return took / would_have if would_have else 0.0

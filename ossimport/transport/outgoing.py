@@ -19,10 +19,11 @@ class Outgoing:
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write `data` at the end of this turn at the latest, unless `transport` is closed then."""
-        if not self._waiting:
+        waiting = self._waiting
+        if not waiting:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._waiting.append((transport, data))
-        if len(self._waiting) >= _MOST:
+        waiting.append((transport, data))
+        if len(waiting) >= _MOST:
             self._flush()
 
     def _flush(self) -> None:

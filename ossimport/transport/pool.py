@@ -56,6 +56,13 @@ class Pool:
         """(how many are lent, how many may be)."""
         return self._lent, self._flow.limit
 
+    def kept(self) -> Connection | None:
+        """Borrow a connection that is kept alive, if one can be had without waiting."""
+        if self._idle and self._idle[-1].reusable and self._lent < self._flow.limit:
+            self._lent += 1
+            return self._idle.pop()
+        return None
+
     async def take(self) -> Connection:
         """Borrow a connection, kept alive or new. Raises StorageError."""
         if self._lent < self._flow.limit:
