@@ -62,7 +62,8 @@ async def list_range(pages: Pages, keys: Sequence[str], *, ask: Ask) -> Listed:
             limit = min(PAGE, len(stretch) + len(stretch) // 4 + SPARE)
             for _ in range(2):
                 page = await ask(partial(pages, after, limit))
-                found.update([(info.key, info) for info in page])
+                for info in page:
+                    found[info.key] = info
                 after = page[-1].key if len(page) == limit else last
                 if after >= last:
                     break

@@ -6,11 +6,9 @@ from itertools import compress
 import zstandard
 
 from ossimport import auditlog, manifest
+from ossimport.audit.arrived import Written
 from ossimport.ledger.base import Claim, Flush
 from ossimport.model import CopyResult, Mark, Upload, mark_of, sums_of_marks
-
-Written = tuple[str, int | None]  # etag and CRC64 of what was copied
-NOTHING_WRITTEN: Written = ("", None)
 
 
 class Notes:

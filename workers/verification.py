@@ -2,17 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from ossimport import naming
 from ossimport.audit import arrived
-from ossimport.audit.arrived import Expected
+from ossimport.audit.arrived import NOTHING_WRITTEN, Expected, Written
 from ossimport.audit.compare import RESULT_OF, Mode
 from ossimport.copying import Engine
 from ossimport.listed import PAGE, together
 from ossimport.model import CopyResult, Mark, Outcome, Upload
-from workers.notes import NOTHING_WRITTEN, Notes, Written
+from workers.notes import Notes
 
 log = logging.getLogger(__name__)
 
@@ -116,31 +116,32 @@ class Verification:
 
     async def _absent(self, indexes: list[int]) -> list[int]:
         """Those of the objects that the destination does not hold as they were copied."""
-        ends, prefix = self._engine.ends, self._engine.policy.dest_prefix
-        objects = self._notes.objects
-        # As `naming.dest_key`: an object that can have no name there has failed.
-        by_key = {prefix + objects[i].key: i for i in indexes}
+        ends, written = self._engine.ends, self._notes.written
         if self._checks.mode is not Mode.DETAILED:
-            written = {} if self._checks.mode is Mode.SIMPLE else self._notes.written
-            expected = self._expected(by_key, written)
+            if self._checks.mode is Mode.SIMPLE:
+                written = {}
+            prefix, expected = self._engine.policy.dest_prefix, self._expected(indexes, written)
             missing = await arrived.absent(ends.dest, prefix, expected, ask=ends.at_dest.ask)
-            return [by_key[key] for key in missing]
-        written = self._notes.written
-        own = {key: i for key, i in by_key.items() if i in written}
+            return self._of_keys(indexes, missing)
+        own = [i for i in indexes if i in written]
         missing = await arrived.unproved(
             ends.dest, self._expected(own, written), ask=ends.at_dest.ask
         )
-        others = [i for i in by_key.values() if i not in written]
-        return [by_key[key] for key in missing] + await self._different(others)
+        others = [i for i in indexes if i not in written]
+        return self._of_keys(own, missing) + await self._different(others)
 
-    def _expected(
-        self, by_key: Mapping[str, int], written: Mapping[int, Written]
-    ) -> list[Expected]:
-        size = self._notes.size
-        return [
-            Expected(key, size(index), *written.get(index, NOTHING_WRITTEN))
-            for key, index in by_key.items()
-        ]
+    def _expected(self, indexes: Iterable[int], written: Mapping[int, Written]) -> Expected:
+        # Keys are as `naming.dest_key` makes them: an object that can have none has failed.
+        objects, size = self._notes.objects, self._notes.size
+        prefix = self._engine.policy.dest_prefix
+        return {
+            prefix + objects[i].key: (size(i), written.get(i, NOTHING_WRITTEN)) for i in indexes
+        }
+
+    def _of_keys(self, indexes: list[int], keys: Collection[str]) -> list[int]:
+        """Those of the objects that have one of these keys at the destination: mostly none."""
+        prefix, objects = self._engine.policy.dest_prefix, self._notes.objects
+        return [i for i in indexes if prefix + objects[i].key in keys] if keys else []
 
     async def _different(self, indexes: list[int]) -> list[int]:
         """Those of the objects that are not what the source has: none of them did this run copy."""

@@ -1,8 +1,7 @@
 """After a task is copied, see that the destination holds every object, by its own word."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from functools import partial
-from typing import NamedTuple
 
 from ossimport.dest.base import Destination
 from ossimport.listed import Ask, list_range, together
@@ -11,14 +10,13 @@ from ossimport.model import ObjectInfo
 IN_FLIGHT = 16
 
 
-class Expected(NamedTuple):
-    """What the destination is to hold. An empty `etag`, a `crc64` of None: whichever it says."""
+Written = tuple[str, int | None]
+"""ETag and CRC64 of an object as the destination is to have it; "" and None: whichever it says."""
 
-    key: str
-    size: int
-    etag: str = ""
-    crc64: int | None = None
+NOTHING_WRITTEN: Written = ("", None)
 
+Expected = Mapping[str, tuple[int, Written]]
+"""What the destination is to hold: by key the size, and what was written there."""
 
 Absent = dict[str, ObjectInfo | None]
 """What is not there as expected, by key: what is there instead, None for no object."""
@@ -27,7 +25,7 @@ Absent = dict[str, ObjectInfo | None]
 async def absent(
     dest: Destination,
     prefix: str,
-    expected: Sequence[Expected],
+    expected: Expected,
     *,
     ask: Ask,
     in_flight: int = IN_FLIGHT,
@@ -39,40 +37,38 @@ async def absent(
     stays in proportion to what was copied. Every request goes through `ask` alone; what `ask`
     raises ends the comparison.
     """
-    keys = [each.key for each in expected]
-    listed = await list_range(partial(dest.list, prefix), keys, ask=ask)
-    unseen = [key for key in keys if key not in listed.seen]
-    found = {**listed.found, **await _ask_for_each(dest, unseen, ask, in_flight)}
+    keys = list(expected)
+    found, seen = await list_range(partial(dest.list, prefix), keys, ask=ask)
+    if unseen := [key for key in keys if key not in seen]:
+        found = {**found, **await _ask_for_each(dest, unseen, ask, in_flight)}
     return {
         key: info
-        for (key, size, etag, _), info in zip(expected, map(found.get, keys), strict=True)
+        for (key, (size, (etag, _))), info in zip(
+            expected.items(), map(found.get, keys), strict=True
+        )
         if info is None or info.size != size or (etag and info.etag != etag)
     }
 
 
 async def unproved(
-    dest: Destination, expected: Sequence[Expected], *, ask: Ask, in_flight: int = IN_FLIGHT
+    dest: Destination, expected: Expected, *, ask: Ask, in_flight: int = IN_FLIGHT
 ) -> Absent:
     """Those of the `expected` that the destination does not hold in that size and CRC64.
 
     One request for each. A service that states no CRC64 is asked for the size only.
     """
-    keys = [each.key for each in expected]
-    found = await _ask_for_each(dest, keys, ask, in_flight)
+    found = await _ask_for_each(dest, expected, ask, in_flight)
     return {
         key: info
-        for each, key, info in zip(expected, keys, map(found.get, keys), strict=True)
-        if info is None or not _has_crc64(info, each)
+        for key, (size, (_, crc64)) in expected.items()
+        if (info := found.get(key)) is None
+        or info.size != size
+        or not (info.crc64 is None or crc64 in (None, info.crc64))
     }
 
 
-def _has_crc64(info: ObjectInfo, expected: Expected) -> bool:
-    agrees = info.crc64 is None or expected.crc64 in (None, info.crc64)
-    return info.size == expected.size and agrees
-
-
 async def _ask_for_each(
-    dest: Destination, keys: Sequence[str], ask: Ask, in_flight: int
+    dest: Destination, keys: Collection[str], ask: Ask, in_flight: int
 ) -> dict[str, ObjectInfo]:
     """Those of the objects that are there, each asked for alone."""
     found: dict[str, ObjectInfo] = {}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ossimport import listed
-from ossimport.audit.arrived import Absent, Expected, absent, unproved
+from ossimport.audit.arrived import NOTHING_WRITTEN, Absent, Expected, absent, unproved
 from ossimport.dest.memory import MemoryDestination
 from ossimport.errors import Permanent, Transient
 from ossimport.listed import PAGE
@@ -84,22 +84,25 @@ def dest() -> Asked:
     return Asked()
 
 
+def in_size(sizes: dict[str, int]) -> Expected:
+    return {key: (size, NOTHING_WRITTEN) for key, size in sizes.items()}
+
+
 async def test_nothing_expected_needs_no_request(dest: Asked) -> None:
-    assert await absent(dest, "to/", [], ask=patiently) == {}
+    assert await absent(dest, "to/", {}, ask=patiently) == {}
     assert (dest.stats, dest.lists) == ([], [])
 
 
 async def test_one_object_needs_one_request(dest: Asked) -> None:
     await dest.fill({"to/a": 3})
-    assert await absent(dest, "to/", [Expected("to/a", 3)], ask=patiently) == {}
+    assert await absent(dest, "to/", in_size({"to/a": 3}), ask=patiently) == {}
     assert (dest.stats, dest.lists) == (["to/a"], [])
 
 
 async def test_what_is_missing_or_of_another_size_is_told(dest: Asked) -> None:
     await dest.fill({"to/a": 1, "to/c": 3, "to/d": 0, "to/e": 5})
     sizes = {"to/a": 2, "to/b": 2, "to/c": 3, "to/d": 1, "to/e": 5, "to/f": 0}
-    expected = [Expected(key, size) for key, size in sizes.items()]
-    told = await absent(dest, "to/", expected, ask=patiently)
+    told = await absent(dest, "to/", in_size(sizes), ask=patiently)
     assert sizes_of(told) == {"to/a": 1, "to/b": None, "to/d": 0, "to/f": None}
     assert (len(dest.stats), len(dest.lists)) == (0, 1)
 
@@ -107,7 +110,7 @@ async def test_what_is_missing_or_of_another_size_is_told(dest: Asked) -> None:
 async def test_many_objects_are_listed_by_the_thousand(dest: Asked) -> None:
     names = keys(2500)
     await dest.fill({key: 1 for key in names if key != names[1700]})
-    told = await absent(dest, "to/", [Expected(key, 1) for key in reversed(names)], ask=patiently)
+    told = await absent(dest, "to/", in_size(dict.fromkeys(reversed(names), 1)), ask=patiently)
     assert told == {names[1700]: None}
     assert dest.lists == [names[0][:-1], names[999], names[1999]]
     assert dest.stats == []
@@ -116,7 +119,7 @@ async def test_many_objects_are_listed_by_the_thousand(dest: Asked) -> None:
 async def test_several_pages_are_asked_for_at_once(dest: Asked) -> None:
     names = keys(12 * PAGE)
     await dest.fill(dict.fromkeys(names, 1))
-    assert await absent(dest, "to/", [Expected(key, 1) for key in names], ask=patiently) == {}
+    assert await absent(dest, "to/", in_size(dict.fromkeys(names, 1)), ask=patiently) == {}
     assert len(dest.lists) == 12
     assert dest.most_at_once == listed.IN_FLIGHT
 
@@ -127,7 +130,7 @@ async def test_among_many_foreign_objects_the_rest_is_asked_for_one_by_one(dest:
     mine = names[:: len(names) // 40]
     del dest.objects[mine[30]]
     page = 40 + 10 + listed.SPARE
-    told = await absent(dest, "to/", [Expected(key, 1) for key in mine], ask=patiently, in_flight=5)
+    told = await absent(dest, "to/", in_size(dict.fromkeys(mine, 1)), ask=patiently, in_flight=5)
     assert told == {mine[30]: None}
     assert len(dest.lists) == 2
     assert sorted(dest.stats) == [key for key in mine if key > names[2 * page - 1]]
@@ -142,7 +145,7 @@ async def test_a_refused_request_is_made_again_alone(dest: Asked) -> None:
     refused = Transient("later", code="ServerError")
     trouble = [f"list {names[page - 1]}", f"stat {mine[-2]}", f"stat {mine[-1]}"]
     dest.trouble = dict.fromkeys(trouble, refused)
-    assert await absent(dest, "to/", [Expected(key, 1) for key in mine], ask=patiently) == {}
+    assert await absent(dest, "to/", in_size(dict.fromkeys(mine, 1)), ask=patiently) == {}
     assert dest.trouble == {}
     assert dest.lists == [names[0][:-1], names[page - 1], names[page - 1]]
     rest = [key for key in mine if key > names[2 * page - 1]]
@@ -155,7 +158,7 @@ async def test_what_is_not_asked_again_ends_the_comparison(
 ) -> None:
     monkeypatch.setattr(listed, "PAGE", 1)
     await dest.fill(dict.fromkeys(keys(40), 1))
-    mine = [Expected(key, 1) for key in keys(40)[::7]]
+    mine = in_size(dict.fromkeys(keys(40)[::7], 1))
     dest.trouble = {request_: Permanent("no", code="AccessDenied")}
     with pytest.raises(Permanent, match="no"):
         await absent(dest, "to/", mine, ask=patiently)
@@ -170,7 +173,7 @@ async def test_after_a_failure_the_other_objects_are_not_asked_for(
     await dest.fill(dict.fromkeys(keys(400), 1))
     dest.trouble = {f"stat {mine[1]}": Permanent("no", code="AccessDenied")}
     with pytest.raises(Permanent, match="no"):
-        await absent(dest, "to/", [Expected(key, 1) for key in mine], ask=patiently, in_flight=2)
+        await absent(dest, "to/", in_size(dict.fromkeys(mine, 1)), ask=patiently, in_flight=2)
     assert len(dest.stats) <= 4
 
 
@@ -178,7 +181,7 @@ async def test_an_object_that_another_one_has_replaced_is_told_by_its_etag(dest:
     await dest.fill({"to/a": 3, "to/b": 3})
     etag = dest.objects["to/a"].info.etag
     await dest.put("to/b", b"new", {})
-    expected = [Expected("to/a", 3, etag), Expected("to/b", 3, etag)]
+    expected: Expected = {"to/a": (3, (etag, None)), "to/b": (3, (etag, None))}
     assert list(await absent(dest, "to/", expected, ask=patiently)) == ["to/b"]
 
 
@@ -188,8 +191,8 @@ async def test_other_bytes_of_the_same_size_are_told_by_their_crc64(dest: Asked)
     await dest.put("to/b", b"new", {})
     silent = dest.objects["to/d"]
     dest.objects["to/d"] = silent._replace(info=silent.info._replace(crc64=None))
-    expected = [Expected(f"to/{name}", 3, crc64=crc64) for name in "abcde"]
-    told = await unproved(dest, expected[:2] + expected[3:], ask=patiently)
+    expected: Expected = {f"to/{name}": (3, ("", crc64)) for name in "abde"}
+    told = await unproved(dest, expected, ask=patiently)
     assert sizes_of(told) == {"to/b": 3, "to/e": None}
     assert (len(dest.stats), dest.lists) == (4, [])
 
@@ -207,7 +210,7 @@ def test_it_tells_what_asking_for_every_object_would_tell(
         dest = Asked()
         await dest.fill({f"to/{key}": size for key, size in there.items()})
         await dest.fill({"at": 1, "tp": 1})  # before and behind the prefix
-        wanted = [Expected(f"to/{key}", size) for key, size in expected.items()]
+        wanted = in_size({f"to/{key}": size for key, size in expected.items()})
         return sizes_of(await absent(dest, "to/", wanted, ask=patiently, in_flight=in_flight))
 
     with pytest.MonkeyPatch.context() as patch:
