@@ -7,6 +7,7 @@ there. `Budget` bounds the bytes so held, whatever the sizes and numbers of the 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from ossimport import naming
 from ossimport.budget import Budget
@@ -103,44 +104,32 @@ class CopyEngine:
         it = Copying(upload.source if upload else info, save, upload, listed)
         may_skip = self.policy.skip_existing and not begun_before
         try:
+            key = naming.dest_key(self.policy.dest_prefix, info.key)
             while True:
                 try:
-                    return await self._copy_version(it, may_skip)
+                    if may_skip and await self._is_there(it, key):
+                        return it.ended(Outcome.SKIPPED)
+                    if self._inside is not None:
+                        return await self._inside.copy(it, key, partial(self._send, it, key))
+                    return await self._send(it, key)
                 except Permanent as exc:
-                    if exc.code != "SourceChanged":
-                        raise
                     await self._follow(it, exc)
         except (Permanent, Transient) as exc:
             return it.refused(exc)
 
-    async def _follow(self, it: Copying, change: Permanent) -> None:
-        """The source changed under our hands: go on with the version that is there now."""
+    async def _follow(self, it: Copying, exc: Permanent) -> None:
+        """Go on with the version that is there now, if the source changed under our hands."""
+        if exc.code != "SourceChanged":
+            raise exc
         it.info = await self.ends.at_source.ask(self.ends.source.stat, it.info.key, it=it)
         it.changes += 1
         if it.changes == self.policy.changes:
             raise Permanent(
-                f"the object changed {it.changes} times while it was read: {change}",
+                f"the object changed {it.changes} times while it was read: {exc}",
                 code="SIZE_NOT_MATCH",
                 op="read",
                 key=it.info.key,
             )
-
-    async def _copy_version(self, it: Copying, may_skip: bool) -> CopyResult:
-        """Copy the version that is there now, unless the destination has it."""
-        key = naming.dest_key(self.policy.dest_prefix, it.info.key)
-        size = it.info.size
-        if size > self.ends.dest.limits.max_object_size:
-            raise Permanent(
-                f"{size} bytes are more than OSS takes in one object",
-                code="EntityTooLarge",
-                op="put",
-                key=key,
-            )
-        if may_skip and await self._is_there(it, key):
-            return it.ended(Outcome.SKIPPED)
-        if self._inside is not None:
-            return await self._inside.copy(it, key, lambda: self._send(it, key))
-        return await self._send(it, key)
 
     async def _is_there(self, it: Copying, key: str) -> bool:
         """True if the destination holds this size and is not older.

@@ -69,7 +69,14 @@ class PartsCopy:
 
     async def copy(self, it: Copying, key: str, origin: Origin | None = None) -> CopyResult:
         """Read the parts and send them; with an `origin`, have the service copy them."""
-        ends = self._ends
+        ends, size = self._ends, it.info.size
+        if size > ends.dest.limits.max_object_size:
+            raise Permanent(
+                f"{size} bytes are more than OSS takes in one object",
+                code="EntityTooLarge",
+                op="put",
+                key=key,
+            )
         # No bytes yet: only what travels with them, and the checksum of them all.
         if origin is None:
             about = await ends.at_source.ask(ends.source.read, it.info, 0, 0, it=it)

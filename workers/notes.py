@@ -2,6 +2,7 @@
 
 import time
 from itertools import compress
+from operator import attrgetter
 
 import zstandard
 
@@ -17,23 +18,26 @@ class Notes:
     def __init__(self, claim: Claim) -> None:
         self.objects = manifest.unpack(claim.manifest)
         self.marks = bytearray(claim.marks.ljust(len(self.objects), b"\0"))
-        self.lines: list[str] = []  # of audit.log
-        done = compress(zip(self.objects, self.marks, strict=True), self.marks)  # 0 is LEFT
-        self.bytes_done = sum(info.size for info, mark in done if mark != Mark.GIVEN)
+        bytes_of = [0] * len(Mark)  # by mark
+        ended = compress(zip(self.objects, self.marks, strict=True), self.marks)  # 0 is LEFT
+        for info, mark in ended:
+            bytes_of[mark] += info.size
+        given = bytes_of[Mark.GIVEN]
+        self.bytes_total = sum(map(attrgetter("size"), self.objects)) - given
+        self._bytes_flushed = sum(bytes_of) - given
         self.written: dict[int, Written] = {}
         self._sizes: dict[int, int] = {}  # of objects that changed since they were listed
         self._reset()
 
     def _reset(self) -> None:
-        self.lines = []
+        self.lines: list[str] = []  # of audit.log
         self._objects_of = [0] * len(Mark)  # by mark
         self._bytes_of = [0] * len(Mark)
 
     @property
-    def bytes_total(self) -> int:
-        """Of the objects that were not given away."""
-        pairs = zip(self.objects, self.marks, strict=True)
-        return sum(info.size for info, mark in pairs if mark != Mark.GIVEN)
+    def bytes_done(self) -> int:
+        """Of the objects that have an outcome."""
+        return self._bytes_flushed + sum(self._bytes_of)
 
     def size(self, index: int) -> int:
         """The object's size, as far as it is known by now."""
@@ -47,7 +51,6 @@ class Notes:
         size = info.size
         self._objects_of[mark] += 1
         self._bytes_of[mark] += size
-        self.bytes_done += size
         if result.etag:
             self.written[index] = result.etag, result.crc64
         if result.size != size:
@@ -59,7 +62,6 @@ class Notes:
         info, mark = self.objects[index], self.marks[index]
         self._objects_of[mark] -= 1
         self._bytes_of[mark] -= info.size
-        self.bytes_done -= info.size
         self.marks[index] = Mark.LEFT
         self.written.pop(index, None)
         self._sizes.pop(index, None)
@@ -69,6 +71,7 @@ class Notes:
         """Another task has these objects now."""
         for index in numbers:
             self.marks[index] = Mark.GIVEN
+            self.bytes_total -= self.objects[index].size
         self.lines.append(auditlog.format_given(task_id, numbers, time.time()))
 
     def note_upload(self, index: int, known: Upload | None, upload: Upload | None) -> None:
@@ -86,6 +89,7 @@ class Notes:
         """All that was noted since the last time, as flush `number`."""
         text = "".join(self.lines).encode()
         objects, bytes_, proof, unkept = sums_of_marks(self._objects_of, self._bytes_of)
+        self._bytes_flushed = self.bytes_done
         self._reset()
         return Flush(
             number=number,

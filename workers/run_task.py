@@ -78,7 +78,7 @@ class TaskRun:
         self._flush_lock = asyncio.Lock()
         self._flush_wanted = asyncio.Event()
         self._lost = False  # the claim is another worker's, or may be
-        left = [i for i, mark in enumerate(self._notes.marks) if mark == Mark.LEFT]
+        left = [i for i, mark in enumerate(self._notes.marks) if not mark]  # 0 is LEFT
         self._waiting = deque(left)  # objects that nobody has begun
         self._begun: dict[int, asyncio.Task[CopyResult]] = {}  # large ones that are under way
         self._sharing = asyncio.Lock()
@@ -173,13 +173,15 @@ class TaskRun:
             await asyncio.gather(watch, *runners, return_exceptions=True)
 
     async def _runner(self) -> None:
-        objects, threshold = self._notes.objects, self._engine.policy.multipart_threshold
+        notes, threshold = self._notes, self._engine.policy.multipart_threshold
         while self._waiting and not self._stopping():
             index = self._waiting.popleft()
-            if objects[index].size <= threshold:
-                self._note(index, await self._copy(index))
+            if notes.objects[index].size <= threshold:
+                notes.note(index, await self._copy(index))
             else:
                 await self._copy_large(index)
+            if len(notes.lines) >= FLUSH_OBJECTS:
+                self._flush_wanted.set()
 
     async def _copy_large(self, index: int) -> None:
         """Copy an object that may be taken from us meanwhile."""
@@ -194,7 +196,7 @@ class TaskRun:
         finally:
             del self._begun[index]
         if not copying.cancelled():
-            self._note(index, copying.result())
+            self._notes.note(index, copying.result())
 
     # -- giving away -----------------------------------------------------------------------------
 
@@ -264,15 +266,11 @@ class TaskRun:
 
     async def _copy(self, index: int, *, begun_before: bool = False) -> CopyResult:
         info = self._notes.objects[index]
-
-        async def save(upload: Upload | None) -> None:
-            await self._save_upload(index, upload)
-
         try:
             return await self._engine.copy(
                 info,
                 upload=self._uploads.get(index),
-                save=save,
+                save=partial(self._save_upload, index),
                 begun_before=begun_before or self._begun_before,
                 listed=self._listed,
             )
@@ -289,11 +287,6 @@ class TaskRun:
             return CopyResult(Outcome.FAILED, info.size, code="Uncaught", message=text)
 
     # -- writing down ----------------------------------------------------------------------------
-
-    def _note(self, index: int, result: CopyResult) -> None:
-        self._notes.note(index, result)
-        if len(self._notes.lines) >= FLUSH_OBJECTS:
-            self._flush_wanted.set()
 
     async def _keep_flushing(self) -> None:
         while True:
