@@ -19,10 +19,11 @@ class ResponseReader:
     def __init__(self, where: Where) -> None:
         self._where = where
         self._parser = HttpResponseParser(self)
-        self._headers: dict[str, str] = {}  # of the final response
+        self._response: Response | None = None  # the final one, since its head is complete
         self._chunks: list[bytes] = []  # of a body whose length is known, from one piece
         self.filling: bytearray | None = None  # instead of `_chunks`, when more pieces have to come
         self._grown: bytearray | None = None  # a body whose length is not known, so far
+        self.persistent = False  # another response may follow the complete one on this connection
         self.begin(head_only=False, max_body=0)
 
     def begin(self, head_only: bool, max_body: int) -> None:
@@ -32,10 +33,8 @@ class ResponseReader:
         """
         self.received = 0  # bytes since the request began
         self.size = 0  # bytes of body among them
-        self.persistent = False  # another response may follow on this connection
         self._bare = head_only  # no body will come, whatever the head says
         self._max_body = max_body
-        self._status = 0  # of the final response, once its head is complete
         self._fields: dict[str, str] = {}  # being read: of any head, or trailers
         self._length = -1  # bytes of body that the head promises; -1: it does not say
         self._heard = 0  # what was received when the latest bytes of body had come
@@ -65,23 +64,37 @@ class ResponseReader:
         if self.filling is not None:
             self._fill(self.filling, data)
         else:
-            self._parse(data)
-        return self._response() if self._complete else None
+            try:
+                self._parser.feed_data(data)
+            except HttpParserUpgrade:
+                raise bad_response(self._where, "it switched protocols unasked") from None
+            except HttpParserError as exc:
+                self.persistent = False
+                if not self._complete:
+                    raise bad_response(self._where, f"it is not HTTP: {exc}") from exc
+            if not self._complete:
+                self._expect_more()
+        response = self._response
+        return self._hand_over(response) if response is not None and self._complete else None
 
     def finish(self) -> Response | None:
         """The server has closed the connection: the response, if that was to be its end."""
-        if not self._status or self._length >= 0 or "transfer-encoding" in self._headers:
+        response = self._response
+        if response is None or self._length >= 0 or "transfer-encoding" in response.headers:
             return None
-        return self._response()
+        return self._hand_over(response)
 
-    def _response(self) -> Response:
+    def _hand_over(self, response: Response) -> Response:
         """What has been read. It is kept nowhere else: this connection may be idle for long."""
-        if not self.size:
-            return Response(self._status, self._headers, b"")
-        body = self.filling or self._grown or b"".join(self._chunks)
-        self.filling = self._grown = None
-        self._chunks.clear()
-        return Response(self._status, self._headers, body)
+        self._response = None
+        if self._bare:
+            self._parser = HttpResponseParser(self)  # the old one may wait for a body
+        if self.size:
+            self._limit(self.size)
+            response.body = self.filling or self._grown or b"".join(self._chunks)
+            self.filling = self._grown = None
+            self._chunks.clear()
+        return response
 
     def _fill(self, body: bytearray, data: bytes | memoryview) -> None:
         end = self.size + len(data)
@@ -94,26 +107,18 @@ class ResponseReader:
             self._complete = True
             self._parser = HttpResponseParser(self)  # the old one still waits for the body
 
-    def _parse(self, data: bytes | memoryview) -> None:
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            raise bad_response(self._where, "it switched protocols unasked") from None
-        except HttpParserError as exc:
-            self.persistent = False
-            if not self._complete:
-                raise bad_response(self._where, f"it is not HTTP: {exc}") from exc
-        if self.size > self._max_body or self._length > self._max_body:
-            raise too_large(self._where, self._max_body)
-        if self._complete:
-            if self._bare:
-                self._parser = HttpResponseParser(self)  # the old one may wait for a body
-        elif self.size < self._length:
+    def _expect_more(self) -> None:
+        self._limit(max(self.size, self._length))
+        if self.size < self._length:
             self.filling = bytearray(self._length)
             self.filling[: self.size] = b"".join(self._chunks)
             self._chunks.clear()
         elif self.received - self._heard > _MAX_SILENCE:
             raise bad_response(self._where, f"more than {_MAX_SILENCE} bytes of headers")
+
+    def _limit(self, size: int) -> None:
+        if size > self._max_body:
+            raise too_large(self._where, self._max_body)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser, for trailers as well."""
@@ -127,8 +132,7 @@ class ResponseReader:
         if self._complete:
             self.persistent = False
         elif status >= 200:
-            self._status = status
-            self._headers = fields
+            self._response = Response(status, fields, b"")
             self.persistent = self._parser.should_keep_alive()
             if self._bare or status in _NO_BODY:
                 self._bare = self._complete = True
@@ -151,4 +155,4 @@ class ResponseReader:
 
     def on_message_complete(self) -> None:
         """Called by the parser at the end of every response, interim ones as well."""
-        self._complete = self._status > 0
+        self._complete = self._response is not None
