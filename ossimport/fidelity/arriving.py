@@ -80,14 +80,16 @@ def arriving(keep: Keep, prefix: str, headers: Mapping[str, str]) -> Arriving:
     comes first in the alphabet is kept. Tags are not in `headers`: where the job wants them, their
     number counts as kept.
     """
-    names = _sorted_out(keep, prefix, tuple(headers))
-    kept = dict(names.fixed)
-    room = names.room
-    unkept = [name for name in names.said if headers[name].lower() not in _NOTHING]
-    unkept += names.nameless
-    for at_oss, name in names.http:
+    fixed, room, http, user, nameless, said, classes = _sorted_out(keep, prefix, tuple(headers))
+    kept = dict(fixed)
+    unkept = []
+    for name in said:
+        if headers[name].lower() not in _NOTHING:
+            unkept.append(name)
+    unkept += nameless
+    for at_oss, name in http:
         kept[at_oss] = headers[name]
-    for at_oss, name in names.user:
+    for at_oss, name in user:
         value = headers[name]
         size = len(at_oss) + meta_size(value)
         if size <= room:
@@ -95,12 +97,15 @@ def arriving(keep: Keep, prefix: str, headers: Mapping[str, str]) -> Arriving:
             room -= size
         else:
             unkept.append(name)
-    if names.classes:
-        known = [CLASSES[n].get(headers[n]) if n in headers else STANDARD for n in names.classes]
-        arrives = STANDARD
-        if keep.storage_class and known[0]:
-            kept[STORAGE_CLASS] = arrives = known[0]
-        unkept += [n for n, each in zip(names.classes, known, strict=True) if each != arrives]
+    arrives = ""
+    for name in classes:
+        known = CLASSES[name].get(headers[name]) if name in headers else STANDARD
+        if not arrives:  # the first decides
+            arrives = STANDARD
+            if keep.storage_class and known:
+                kept[STORAGE_CLASS] = arrives = known
+        if known != arrives:
+            unkept.append(name)
     return Arriving(kept, tuple(unkept))
 
 
