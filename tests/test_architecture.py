@@ -36,6 +36,7 @@ LAYERS = [
         "auditlog",
         "planner",
         "throttle",
+        "v4_signing",
         "limits",
         "budget",
         "patience",

@@ -1,19 +1,12 @@
-"""S3's V4 signature in the `Authorization` header, for requests without a body.
+"""S3's V4 signature in the `Authorization` header, for requests without a body."""
 
-The signing key changes once a day and the time stamp once a second; both are kept. What is left of
-each request is one SHA-256 and one HMAC.
-"""
-
-import hashlib
-import hmac
-import time
 from collections.abc import Mapping
+from hashlib import sha256
 from urllib.parse import quote
 
-_SERVICE = "s3"
-_ALGORITHM = "AWS4-HMAC-SHA256"
-_TERMINATOR = "aws4_request"
-_NOTHING = hashlib.sha256(b"").hexdigest()  # of the body
+from ossimport.v4_signing import KeptKey
+
+_NOTHING = sha256(b"").hexdigest()  # of the body
 
 
 def encode_path(path: str) -> str:
@@ -38,16 +31,13 @@ class SignerV4:
         self, host: str, access_key: str, secret_key: str, region: str, security_token: str = ""
     ) -> None:
         """`host` is as in the header."""
-        self._access_key = access_key
-        self._seed = f"AWS4{secret_key}".encode()
-        self._region = region
         self._fixed = {"host": host, "x-amz-content-sha256": _NOTHING, "x-amz-date": ""}
         if security_token:
             self._fixed["x-amz-security-token"] = security_token
-        self._names = ";".join(self._fixed)  # in the order of the alphabet already
-        self._second = -1
-        self._day = self._scope = self._credential = self._preamble = self._rest = ""
-        self._key = b""
+        names = ";".join(self._fixed)  # in the order of the alphabet already
+        scope, signed = (region, "s3", "aws4_request"), f"SignedHeaders={names}, "
+        self._key = KeptKey("AWS4-HMAC-SHA256", access_key, f"AWS4{secret_key}", scope, signed)
+        self._rest = ""  # of a canonical request, behind its query
 
     def sign(self, method: str, path: str, query: str, now: float) -> dict[str, str]:
         """Return the headers of the signature, names in lower case; others may go with them.
@@ -55,28 +45,11 @@ class SignerV4:
         `path` is by `encode_path` and `query` by `encode_query`, both as they will be sent. `now`
         is seconds since 1970.
         """
-        if int(now) != self._second:
-            self._start_second(int(now))
-        request = f"{method}\n{path}\n{query}\n{self._rest}"
-        digest = hashlib.sha256(request.encode("latin-1")).hexdigest()
-        signature = hmac.digest(self._key, f"{self._preamble}{digest}".encode(), "sha256").hex()
-        return {**self._fixed, "authorization": f"{self._credential}, Signature={signature}"}
-
-    def _start_second(self, second: int) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
-        if stamp[:8] != self._day:
-            self._start_day(stamp[:8])
-        self._second = second
-        self._fixed["x-amz-date"] = stamp
-        lines = "".join([f"{name}:{value}\n" for name, value in self._fixed.items()])
-        self._rest = f"{lines}\n{self._names}\n{_NOTHING}"
-        self._preamble = f"{_ALGORITHM}\n{stamp}\n{self._scope}\n"
-
-    def _start_day(self, day: str) -> None:
-        self._day = day
-        self._scope = f"{day}/{self._region}/{_SERVICE}/{_TERMINATOR}"
-        who = f"{_ALGORITHM} Credential={self._access_key}/{self._scope}"
-        self._credential = f"{who}, SignedHeaders={self._names}"
-        self._key = self._seed
-        for step in (day, self._region, _SERVICE, _TERMINATOR):
-            self._key = hmac.digest(self._key, step.encode(), "sha256")
+        key, second = self._key, int(now)
+        if second != key.second:
+            key.start(second)
+            self._fixed["x-amz-date"] = key.stamp
+            lines = "".join(f"{name}:{value}\n" for name, value in self._fixed.items())
+            self._rest = f"{lines}\n{';'.join(self._fixed)}\n{_NOTHING}"
+        signature = key.sign(f"{method}\n{path}\n{query}\n{self._rest}")
+        return {**self._fixed, "authorization": signature}
