@@ -42,9 +42,14 @@ def start_hosts(system: SystemConfig) -> int:
 
 def stop_hosts(system: SystemConfig, hosts: Iterable[str] = ()) -> int:
     """Stop the workers of these hosts, else of all that may run; return the exit code."""
-    chosen = tuple(hosts) or tuple(
-        dict.fromkeys((*members.others(system), *members.started(system)))
-    )
+    known = tuple(dict.fromkeys((*members.others(system), *members.started(system))))
+    chosen = tuple(hosts) or known
+    for host in chosen:
+        if host not in known:
+            raise click.UsageError(
+                f"{members.workers_file(system)} names no other host {host}; without a name, all"
+                " of the service is stopped; a job is held by: bash console.sh pause JOB"
+            )
     return _report(control.stop(system, chosen)) if chosen else DONE
 
 

@@ -40,11 +40,16 @@ def password(system: SystemConfig) -> str:
     return made
 
 
+def port_of(system: SystemConfig) -> int:
+    """Where it listens when it is run."""
+    return system.flower_port or 5555
+
+
 def run_monitor(system: SystemConfig) -> NoReturn:
     """Become Flower. The process list shows no secret: all settings go through a private file."""
     settings = {
         "address": os.environ.get("FLOWER_ADDRESS", "127.0.0.1"),
-        "port": system.flower_port or 5555,
+        "port": port_of(system),
         "basic_auth": [f"{USER}:{password(system)}"],
         "db": str(system.working_dir / "data" / "flower.db"),
         "persistent": True,

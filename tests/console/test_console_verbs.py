@@ -2,6 +2,7 @@
 
 import json
 import resource
+import socket
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -315,6 +316,22 @@ def test_a_working_directory_that_cannot_be_written_is_named_with_the_cure(
         assert "workingDir=/proc/nowhere" in answer.stderr
         assert "cannot be written" in answer.stderr
         assert "Traceback" not in answer.stderr
+
+
+def test_stop_names_hosts_that_are_not_in_conf_workers(installation: Installation) -> None:
+    answer = installation.run("stop", "local_test")
+    assert answer.returncode == 1
+    assert "conf/workers names no other host local_test; " in answer.stderr
+
+
+def test_a_second_monitor_says_that_its_port_is_in_use(installation: Installation) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        installation.configure(flowerPort=port)
+        answer = installation.run("monitor")
+    assert answer.returncode == 4
+    assert f"Port {port} of 127.0.0.1 is in use" in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 def test_stop_of_what_never_ran_says_so(installation: Installation) -> None:
