@@ -20,7 +20,7 @@ if sys.platform == "linux":
     import fcntl
     import termios
 
-_JOIN = 64 << 10  # bytes of body up to which a copy behind the head beats a second buffer
+_JOIN = 16 << 10  # bytes of body up to which a copy behind the head beats a second buffer
 _HEAD_ONLY = frozenset({"HEAD", "CONNECT"})
 
 
@@ -45,7 +45,7 @@ class Connection(asyncio.BufferedProtocol):
         """A body larger than `step` bytes goes out in slices, or in those that `way` says; it says
         too when they may go, all but the first, and when bytes are read on.
 
-        Small requests go out together with those of other connections, through `outgoing`. Bytes
+        Other requests go out together with those of other connections, through `outgoing`. Bytes
         are read into `scratch`, which all connections of an event loop may share: nothing stays
         there from one callback to the next.
         """
@@ -83,10 +83,14 @@ class Connection(asyncio.BufferedProtocol):
         self._waiter = waiter = self._loop.create_future()
         self._large = self._handed = 0
         size = len(body)
-        if size <= _JOIN and (not first or size <= first):
+        if size > (self._step if self._way.free else first):
+            return self._send(waiter, head, memoryview(body), first)
+        if size <= _JOIN:
             self._outgoing.write(self._transport, head + body if size else head)
-            return waiter
-        return self._send(waiter, head, memoryview(body), first)
+        else:
+            self._large = self._handed = size
+            self._outgoing.write(self._transport, head, body)
+        return waiter
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Go on under TLS, as if just connected, with whom `context` verifies to be `host`.

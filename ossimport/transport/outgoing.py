@@ -1,6 +1,8 @@
-"""Small requests that are written together."""
+"""Requests that are written together."""
 
 import asyncio
+
+from ossimport.transport.wire import Body
 
 # More would come back together, and keep each other waiting.
 _MOST = 16
@@ -15,19 +17,23 @@ class Outgoing:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[asyncio.Transport, bytes]] = []
+        self._waiting: list[tuple[asyncio.Transport, bytes, Body]] = []
 
-    def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Write `data` at the end of this turn at the latest, unless `transport` is closed then."""
+    def write(self, transport: asyncio.Transport, head: bytes, body: Body = b"") -> None:
+        """Write both at the end of this turn at the latest, unless `transport` is closed then."""
         waiting = self._waiting
         if not waiting:
             asyncio.get_running_loop().call_soon(self._flush)
-        waiting.append((transport, data))
+        waiting.append((transport, head, body))
         if len(waiting) >= _MOST:
             self._flush()
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for transport, data in waiting:
-            if not transport.is_closing():
-                transport.write(data)
+        for transport, head, body in waiting:
+            if transport.is_closing():
+                continue
+            if body:
+                transport.writelines((head, body))
+            else:
+                transport.write(head)

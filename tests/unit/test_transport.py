@@ -6,7 +6,7 @@ import ipaddress
 import ssl
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +245,48 @@ async def test_an_early_answer_is_seen_even_if_the_peer_takes_all_we_send() -> N
     assert response.status == 403
     assert transport.taken < 4 << 20
     assert not connection.reusable
+
+
+@pytest.mark.parametrize("size", [0, 4_000, 100_000])
+async def test_a_request_of_usual_size_is_one_write(size: int) -> None:
+    class Kernel(asyncio.Transport):
+        """Answers what it is given, although it keeps the body back."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.writes: list[bytes] = []
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            self.writelines([data])
+
+        def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+            self.writes.append(b"".join(list_of_data))
+            connection.get_buffer(-1)[: len(OK)] = OK
+            connection.buffer_updated(len(OK))
+
+        def is_closing(self) -> bool:
+            return False
+
+        def get_write_buffer_size(self) -> int:
+            return max(0, size - 64_000)
+
+    transport = Kernel()
+    connection = Connection(
+        "somewhere",
+        way=Way(),
+        step=1 << 20,
+        outgoing=Outgoing(),
+        scratch=memoryview(bytearray(1 << 10)),
+        on_lost=lambda _: None,
+    )
+    connection.connection_made(transport)
+    answer = connection.exchange("PUT", b"head", bytes(size), len(OK))
+    if size == 100_000:
+        with pytest.raises(Transient, match="before the body was sent"):
+            await answer
+    else:
+        assert (await answer).status == 200
+    assert transport.writes == [b"head" + bytes(size)]
 
 
 async def test_a_connection_lost_on_the_way_to_tls_is_not_taken_for_a_good_one() -> None:
