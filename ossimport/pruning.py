@@ -10,7 +10,7 @@ from ossimport import naming
 from ossimport.budget import Budget
 from ossimport.copying import Ends
 from ossimport.dest.base import Destination
-from ossimport.errors import Permanent, StorageError, Transient
+from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.listed import together
 from ossimport.model import Upload
 from ossimport.patience import OUTAGE_S, End, Patience
@@ -95,14 +95,26 @@ async def prune(
 
 
 async def abort(dest: Destination, uploads: Sequence[Upload]) -> list[tuple[Upload, StorageError]]:
-    """Drop multipart uploads and their parts; return those that cannot be dropped, and why."""
-    left: list[tuple[Upload, StorageError]] = []
-    for upload in uploads:
-        try:
-            await dest.abort_upload(upload.key, upload.upload_id)
-        except StorageError as exc:
-            left.append((upload, exc))
-    return left
+    """Drop multipart uploads and their parts; return those that cannot be dropped, and why.
+
+    An end that refuses all is not asked for each of them.
+    """
+    patience = Patience(ATTEMPTS, random.random)
+    end = End("destination", lambda: dest.list(uploads[0].key, "", 1), patience)
+    refused: dict[str, StorageError] = {}
+    todo = iter(uploads)
+
+    async def take() -> None:
+        for upload in todo:
+            try:
+                await end.ask(dest.abort_upload, upload.key, upload.upload_id)
+            except Fatal as exc:
+                refused.update({each.upload_id: exc for each in (upload, *todo)})
+            except StorageError as exc:
+                refused[upload.upload_id] = exc
+
+    await together(take() for _ in range(min(IN_FLIGHT, len(uploads))))
+    return [(each, refused[each.upload_id]) for each in uploads if each.upload_id in refused]
 
 
 async def _is_held(ends: Ends, prefix: str, one: Gone) -> bool:

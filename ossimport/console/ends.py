@@ -9,7 +9,7 @@ from ossimport.config import DestConfig, JobConfig, SystemConfig
 from ossimport.console.losses import tell_losses
 from ossimport.errors import PreflightError, StorageError
 from ossimport.model import Upload
-from ossimport.pruning import abort
+from ossimport.pruning import IN_FLIGHT, abort
 from ossimport.service.borrow import sandbox_for
 from ossimport.sources import open_listing
 
@@ -87,7 +87,7 @@ async def _check_dest(job: JobConfig) -> None:
 async def _abort(config: DestConfig, uploads: Sequence[Upload]) -> list[tuple[Upload, str]]:
     from ossimport.dest.opening import opened  # noqa: PLC0415 -- oss2 is slow to import
 
-    async with opened(config) as dest:
+    async with opened(config, IN_FLIGHT) as dest:
         left = await abort(dest, uploads)
     return [(upload, _told(error, "destDomain")) for upload, error in left]
 

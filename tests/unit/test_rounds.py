@@ -24,7 +24,8 @@ from hypothesis.stateful import (
 from ossimport.config import FilterConfig
 from ossimport.console.actions import resume_job
 from ossimport.dest.base import Body, Stored
-from ossimport.errors import Permanent, Transient, Waiting
+from ossimport.dest.memory import MemoryDestination
+from ossimport.errors import Fatal, Permanent, StorageError, Transient, Waiting
 from ossimport.filters import Filters
 from ossimport.journal import Journal
 from ossimport.ledger.base import Snapshot
@@ -300,6 +301,47 @@ def test_a_round_aborts_the_uploads_that_its_failed_objects_leave(rounds: Rounds
     rounds.source.on_read = None
     assert rounds.next_round().counts.failed.objects == 0
     assert set(rounds.stored()) == {"large", "small"}
+
+
+class Refusing(MemoryDestination):
+    """Refuses to abort as it is told to."""
+
+    def __init__(self, *refusals: StorageError | None, probed: StorageError | None = None) -> None:
+        super().__init__()
+        self.refusals = iter(refusals)
+        self.probed = probed
+        self.asked: list[str] = []
+
+    async def abort_upload(self, key: str, upload_id: str) -> None:
+        self.asked.append(key)
+        if refusal := next(self.refusals, None):
+            raise refusal
+
+    async def list(self, prefix: str, after: str, limit: int = 1000) -> list[ObjectInfo]:
+        if self.probed:
+            raise self.probed
+        return await super().list(prefix, after, limit)
+
+
+SLOW = Transient("slow down", code="Throttled")
+UPLOADS = [Upload(f"k{n}", f"u{n}", 1, ObjectInfo(f"k{n}", 1), {}) for n in range(40)]
+
+
+def test_an_upload_is_aborted_with_patience() -> None:
+    dest = Refusing(SLOW, Permanent("no", code="AccessDenied"), SLOW)
+    ((upload, why),) = asyncio.run(abort(dest, UPLOADS))
+    assert upload == UPLOADS[1]
+    assert why.code == "AccessDenied"
+    assert len(dest.asked) == 42
+    assert asyncio.run(abort(dest, [])) == []
+
+
+@pytest.mark.parametrize("refusal", [SLOW, Fatal("no such bucket", code="NoSuchBucket")])
+def test_who_refuses_to_abort_anything_is_not_asked_for_each(refusal: StorageError) -> None:
+    dest = Refusing(*[refusal] * 1000, probed=SLOW)
+    left = asyncio.run(abort(dest, UPLOADS))
+    assert [upload for upload, _ in left] == UPLOADS
+    assert set(dest.asked) <= {upload.key for upload in UPLOADS[:16]}
 
 
 def deleting(rounds: Rounds, most: int) -> None:
