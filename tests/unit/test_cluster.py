@@ -19,7 +19,7 @@ from ossimport.dest.memory import MemoryDestination
 from ossimport.dispatch import LOST_AFTER_S
 from ossimport.errors import Fatal, LedgerUnavailable, Permanent, Transient
 from ossimport.journal import Journal, rebuild
-from ossimport.ledger.base import Snapshot
+from ossimport.ledger.base import Claim, Orders, Snapshot
 from ossimport.ledger.memory import MemoryLedger
 from ossimport.model import JobState, Lane, Mark, ObjectInfo, Proof, TaskState
 from ossimport.sources.base import Payload
@@ -664,13 +664,22 @@ def test_the_holder_of_a_task_hands_it_back_when_its_job_is_paused(
         cluster.master.step()
     claim = cluster.claim(cluster.messages.pop())
     assert claim is not None
-    put = cluster.dest.put
+    put, orders = cluster.dest.put, cluster.ledger.orders
+    looks = 0
+
+    def counted(of: Claim) -> Orders:
+        nonlocal looks
+        looks += 1
+        return orders(of)
 
     async def slow(key: str, body: Body, headers: Mapping[str, str]) -> Stored:
         cluster.ledger.pause(JOB.name)
-        await asyncio.sleep(0.1)
+        before = looks
+        while looks < before + 2:  # who looks a second time has heard of it
+            await asyncio.sleep(0.001)
         return await put(key, body, headers)
 
+    monkeypatch.setattr(cluster.ledger, "orders", counted)
     cluster.dest.put = slow  # type: ignore[method-assign]
     cluster.run(claim)
     snapshot = cluster.snapshot()

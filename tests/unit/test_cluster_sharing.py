@@ -51,6 +51,25 @@ def begin(cluster: Cluster) -> Claim:
 
 def ask(cluster: Cluster, claim: Claim, takers: int = 1) -> None:
     cluster.ledger.ask_share(JOB.name, claim.task_id, claim.fence, takers, 60)
+    hold_until_cut(cluster, takers)
+
+
+def hold_until_cut(cluster: Cluster, cuts: int = 1) -> list[str]:
+    """Let no copy end before so many parts were cut off; return the keys of those that began."""
+    before, put = parts(cluster), cluster.dest.put
+    begun: list[str] = []
+    is_cut = False
+
+    async def held(key: str, body: Body, headers: Mapping[str, str]) -> Stored:
+        nonlocal is_cut
+        begun.append(key)
+        while not is_cut:
+            is_cut = parts(cluster) >= before + cuts
+            await asyncio.sleep(0.001)
+        return await put(key, body, headers)
+
+    cluster.dest.put = held  # type: ignore[method-assign]
+    return begun
 
 
 def whole(cluster: Cluster, snapshot: Snapshot) -> None:
@@ -84,15 +103,7 @@ def test_a_task_is_shared_with_those_who_have_nothing_to_do(cluster: Cluster, ta
 
 def test_a_worker_that_is_to_end_gives_away_what_it_has_not_begun(cluster: Cluster) -> None:
     claim = begin(cluster)
-    put = cluster.dest.put
-    begun: list[str] = []
-
-    async def slower(key: str, body: Body, headers: Mapping[str, str]) -> Stored:
-        begun.append(key)
-        await asyncio.sleep(0.3)
-        return await put(key, body, headers)
-
-    cluster.dest.put = slower  # type: ignore[method-assign]
+    begun = hold_until_cut(cluster)
     cluster.stopping = lambda: len(begun) == 3
     before = parts(cluster)
     cluster.run(claim)
@@ -227,6 +238,7 @@ def test_the_giver_dies_between_two_parts(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim = begin(cluster)
+    put = cluster.dest.put
     ask(cluster, claim, 3)
     cut = cluster.ledger.cut
     calls = 0
@@ -242,6 +254,7 @@ def test_the_giver_dies_between_two_parts(
     with pytest.raises(SystemExit):
         cluster.run(claim)
     monkeypatch.undo()
+    cluster.dest.put = put  # type: ignore[method-assign]
     cluster.now += 60  # its lease runs out
     whole(cluster, cluster.work())
 
