@@ -72,8 +72,8 @@ class Auditor:
 
     @property
     def moving(self) -> int:
-        """Bytes at the destination of large objects that are being repaired."""
-        return self._engine.moving
+        """Bytes of large objects that are not done: read, or at the destination in a repair."""
+        return self._contents.moving + self._engine.moving
 
     async def close(self) -> None:
         """Give back what both ends hold. Idempotent."""

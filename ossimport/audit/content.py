@@ -30,6 +30,7 @@ class Contents:
         self._policy = policy
         self._copies = copies
         self._pace = pace
+        self.moving = 0  # bytes looked at of objects that are not done: large ones take long
 
     async def checksum_difference(
         self, it: Copying, copy: ObjectInfo, about: Payload
@@ -134,11 +135,19 @@ class Contents:
     async def _over_spans(self, size: int, work: Callable[[range], Awaitable[None]]) -> None:
         todo = self._spans(size)
 
+        done = 0
+
         async def take() -> None:
+            nonlocal done
             for span in todo:
                 await work(span)
+                done += len(span)
+                self.moving += len(span)
 
-        await together(take() for _ in range(self._policy.parts_in_flight))
+        try:
+            await together(take() for _ in range(self._policy.parts_in_flight))
+        finally:
+            self.moving -= done
 
 
 async def _read(source: Source, info: ObjectInfo, span: range) -> int:

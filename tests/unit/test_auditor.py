@@ -249,6 +249,29 @@ def test_deep_reads_both_ends(bench: Bench) -> None:
     assert sum(length for _, _, length in bench.dest.reads) == len(BODY)
 
 
+@pytest.mark.parametrize("mode", ["detailed", "deep"])
+def test_what_was_read_of_a_large_object_is_told_before_its_end(bench: Bench, mode: str) -> None:
+    copies: Any = bench.dest if mode == "deep" else None
+    told: list[int] = []
+
+    def pace(size: int) -> float:
+        told.append(auditor.moving)
+        return 0.0
+
+    one_by_one = POLICY._replace(parts_in_flight=1)
+    engine = CopyEngine(
+        bench.source, bench.dest, one_by_one, Budget(8 * PART), jitter=lambda: 0.0, sleep=_no_sleep
+    )
+    auditor = Auditor(engine, Mode(mode), copies=copies, pace=pace)
+
+    async def work() -> CopyResult:
+        return await auditor.copy(await bench.source.stat("b"), save=_save)
+
+    assert asyncio.run(work()).outcome is Outcome.SKIPPED
+    assert told == [0, PART, 2 * PART]
+    assert auditor.moving == 0
+
+
 @pytest.mark.parametrize(("mode", "reads"), [("general", 0), ("detailed", 1), ("deep", 2)])
 def test_what_is_read_is_told_to_the_pace_first(bench: Bench, mode: str, reads: int) -> None:
     told: list[int] = []
