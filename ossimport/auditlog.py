@@ -46,8 +46,8 @@ _LINE = re.compile(
 # Any line; those that nearly all of a log consists of are told apart, and need no other reader.
 # A key holds no " Detail:", so the first one ends it, whatever a message may hold.
 _ANY_LINE = re.compile(
-    rb"(?:.{20}(Copied|Skipped) [^ \n]*(?: (?!Detail:)[^ \n]*)* Detail:#(\d+)"
-    rb" size=\d+(?: crc64=\d+)? proof=([0-3]) ms=(\d+) tries=\d+|(.*))\n"
+    rb"(?:.{20}(Copied|Skipped) [^ \n]*+(?: (?!Detail:)[^ \n]*+)*+ Detail:#(\d++)"
+    rb" size=\d++(?: crc64=\d++)? proof=([0-3]) ms=(\d++) tries=\d++|(.*+))\n"
 )
 _PLAIN_MARK = {
     _WORD_OF[outcome].encode(): {proof.encode(): mark_of(outcome, proof) for proof in Proof}

@@ -226,15 +226,15 @@ class _LaneWalk:
             self.left = self.left._replace(cursor=batch.cursor)
 
     def _entries(self, scan: Scan) -> Iterator[Scanned]:
-        owner = self._owner
+        is_closing, is_split_wanted = self._owner._closing.is_set, self._owner._split_wanted.is_set
         pause = 0
         for entry in scan:
-            if owner._closing.is_set():
+            if is_closing():
                 raise _Closed
             yield entry
             if pause:
                 pause -= 1
-            elif owner._split_wanted.is_set() and not self._split(scan):
+            elif is_split_wanted() and not self._split(scan):
                 pause = SPLIT_PAUSE
 
     def _split(self, scan: Scan) -> bool:
