@@ -121,11 +121,13 @@ class _Site:
     async def send(
         self, method: str, key: str, query: str, headers: Mapping[str, str], max_body: int
     ) -> Response:
-        """Send a request, whatever its answer. `query` is by `encode_query`."""
+        """Send a request, whatever its answer, signed with what `credentials` gave last.
+
+        `query` is by `encode_query`.
+        """
         # As it is signed: there are servers that verify the path as it came. Whoever tidies it up
         # on the way makes the signature wrong, and no other object of it.
         path = self._root + encode_path(key)
-        await self.credentials()
         signed = self._signer.sign(method, path, query, self._clock())
         target = f"{path}?{query}" if query else path
         try:
@@ -263,7 +265,9 @@ class _S3:
             used, left = await site.credentials(), left - 1
             response = await site.send(method, key, query, headers, max_body)
         if response.status in _UNCLEAR and self._moved(site, response):
-            return await self._site.send(method, key, query, headers, max_body)
+            site = self._site
+            await site.credentials()
+            return await site.send(method, key, query, headers, max_body)
         return response
 
     def _outlived(self, response: Response, used: Credentials) -> bool:

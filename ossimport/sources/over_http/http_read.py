@@ -66,7 +66,13 @@ async def read(dialect: Dialect, info: ObjectInfo, offset: int, length: int) -> 
         response = await head(dialect, info)
         body: Body = b""
     elif (offset, length) == (0, info.size):
-        body, response = await _read_whole(dialect, info, pin)
+        try:
+            response = await _ask(dialect, "GET", "read", info.key, pin=pin, length=length)
+        except Permanent as exc:
+            if exc.code != "BadResponse":
+                raise
+            raise _changed(info, f"it has more than {counted(info.size, 'byte')} now") from exc
+        body = _whole(info, response)
     else:
         pin["range"] = f"bytes={offset}-{offset + length - 1}"
         response = await _ask(dialect, "GET", "read", info.key, pin=pin, length=length)
@@ -124,25 +130,14 @@ async def _ask(
     raise error
 
 
-async def _read_whole(
-    dialect: Dialect, info: ObjectInfo, pin: Mapping[str, str]
-) -> tuple[Body, Response]:
-    try:
-        response = await _ask(dialect, "GET", "read", info.key, pin=pin, length=info.size)
-    except Permanent as exc:
-        if exc.code != "BadResponse":
-            raise
-        raise _changed(info, f"it has more than {counted(info.size, 'byte')} now") from exc
-    return _whole(info, response), response
-
-
 def _whole(info: ObjectInfo, response: Response) -> Body:
     if response.status != 200:
         raise _bad("a part came, and the whole was asked for", "read", info.key)
     size = len(response.body)
-    if size < info.size and "content-length" not in response.headers:
-        raise _bad(f"it ended after {counted(size, 'byte')} of {info.size}", "read", info.key)
-    _expect_size(info, str(size))
+    if size != info.size:
+        if size < info.size and "content-length" not in response.headers:
+            raise _bad(f"it ended after {counted(size, 'byte')} of {info.size}", "read", info.key)
+        _expect_size(info, str(size))
     return response.body
 
 
