@@ -60,7 +60,9 @@ SYSTEM_KEYS = (
         "workerTaskThreadNum", kinds.whole(1, 10_000), 240, "the most requests in flight per worker"
     ),
     Key("workerMaxThroughput(KB/s)", kinds.whole(0, 10**12), 0, "the rate limit per worker"),
-    Key("dispatcherThreadNum", kinds.whole(1, 100), 1, "the number of dispatching threads"),
+    Key(
+        "dispatcherThreadNum", kinds.whole(1, 100), 1, "the number of dispatching threads, not used"
+    ),
     Key("workerAbortWhenUncatchedException", kinds.boolean, False, "if unknown errors end a task"),
     Key("workerRecordMd5", kinds.boolean, False, "if objects get the header x-oss-meta-md5"),
     Key("javaHeapMaxSize", kinds.size("16m", "1024g"), GIB, "the buffer memory per worker"),

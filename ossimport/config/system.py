@@ -35,7 +35,6 @@ class SystemConfig:
     worker_processes: int = 1
     task_threads: int = 240  # at most in flight per worker, shared by its processes
     throughput: int = 0  # bytes/s per worker; 0 = unlimited
-    dispatcher_threads: int = 1
     abort_on_uncaught: bool = False
     record_md5: bool = False
     buffer_bytes: int = 1 << 30  # javaHeapMaxSize
@@ -77,7 +76,6 @@ def load_system(path: Path) -> SystemConfig:
         worker_processes=value["workerProcessNum"],
         task_threads=value["workerTaskThreadNum"],
         throughput=_rate(value["workerMaxThroughput(KB/s)"]),
-        dispatcher_threads=value["dispatcherThreadNum"],
         abort_on_uncaught=value["workerAbortWhenUncatchedException"],
         record_md5=value["workerRecordMd5"],
         buffer_bytes=value["javaHeapMaxSize"],

@@ -124,7 +124,6 @@ def test_every_value_of_the_system_file_arrives(home: Path) -> None:
         worker_processes=4,
         task_threads=7,
         throughput=2048,
-        dispatcher_threads=3,
         abort_on_uncaught=True,
         record_md5=True,
         buffer_bytes=64 << 20,
