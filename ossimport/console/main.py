@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -104,9 +106,31 @@ def _system_refused(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):
         # The reader of our output has gone (`stat | head`); nothing more can be told to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    elif isinstance(error, PermissionError) and error.filename:
+        click.echo(
+            f"Error: {error.filename}: {error.strerror}\n"
+            f"    cure: run this as {_owner(Path(error.filename))}, or give all of the directory to"
+            " this user (chown -R)",
+            err=True,
+        )
     else:
         click.echo(f"Error: {error}", err=True)
     return STOPPED
+
+
+def _owner(path: Path) -> str:
+    """Whose it is; a directory hides what is in it, then whose that is."""
+    for each in (path, *path.parents):
+        with suppress(OSError):
+            return _user(each)
+    return "another user"
+
+
+def _user(path: Path) -> str:
+    try:
+        return f"{path.owner()}, to whom {path} belongs"
+    except (KeyError, NotImplementedError):  # a user without a name; Windows
+        return f"the user to whom {path} belongs"
 
 
 def main() -> None:

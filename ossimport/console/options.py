@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ossimport.config import SystemConfig, load_system
+from ossimport.errors import ConfigError, Problem
 
 Command = Callable[..., Any]
 
@@ -25,7 +26,12 @@ def sys_hint(system: SystemConfig) -> str:
 
 def load_sys(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> SystemConfig:
     """Load sys.properties and show its warnings. Raises ConfigError."""
-    system = load_system(value or default_file("sys.properties"))
+    path = value or default_file("sys.properties")
+    if value is None and not path.exists():
+        message = "no installation is here"
+        cure = "use the console.sh of the installation, or --sys FILE with its sys.properties"
+        raise ConfigError([Problem(str(path.absolute()), 0, "", "", message, cure)])
+    system = load_system(path)
     for warning in system.warnings:
         click.echo(f"Warning: {warning}", err=True)
     return system

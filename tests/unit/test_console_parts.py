@@ -1,14 +1,26 @@
-"""Which jobs `audit` has made of another one, and go with it."""
+"""Which jobs belong to another one, and what is said of files that belong to another user."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from ossimport.console import main
 from ossimport.console.actions import parts_of
 from ossimport.console.jobs import only_job
 from ossimport.errors import JobError
 from ossimport.ledger.memory import MemoryLedger
 from tests.unit.cluster import JOB
+
+
+def test_what_belongs_to_another_user_is_named_with_its_owner(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hidden = tmp_path / "run" / "supervisor.pid"
+    assert main._system_refused(PermissionError(13, "Permission denied", str(hidden))) == 4
+    told = capsys.readouterr().err
+    assert told.startswith(f"Error: {hidden}: Permission denied\n    cure: run this as ")
+    assert f"to whom {tmp_path} belongs, or give all of the directory to" in told
 
 
 def ledger_of(**types: str) -> MemoryLedger:
