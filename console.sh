@@ -61,7 +61,9 @@ pip_install() {
 
 install() {
     say "Installing ossimport into $venv (only this once; it takes about a minute) ..."
-    rm -f "$stamp"
+    rm -f "$stamp" 2>/dev/null ||
+        die "$venv is older than this version, and belongs to another user." \
+            "run this as that user, or give all of $home to this one (chown -R)"
     if ! { "$venv/bin/python" -m pip --version >/dev/null 2>&1 && pip_install; }; then
         make_venv # there was none, or an interrupted run left half of one
         pip_install ||

@@ -185,7 +185,7 @@ def retry_text(ledger: Ledger, name: str) -> str:
         return "Retry has been submitted."
     snapshot = ledger.snapshot(name)
     job, failed = snapshot.job, snapshot.counts.failed.objects
-    if job.incremental and job.state is JobState.RUNNING:
+    if failed and job.incremental and job.state is JobState.RUNNING:
         return f"Failed objects of job:{name} are copied again in its next round."
     if job.state is JobState.PAUSED:
         raise JobNotReady(
