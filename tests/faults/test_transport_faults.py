@@ -291,7 +291,7 @@ def test_what_comes_unasked_ends_a_kept_alive_connection(run: Runner) -> None:
         closed.set()
 
     async def main() -> None:
-        transport = Transport()
+        transport = Transport(keep_alive=0)
         await transport.request(server.endpoint, "GET", "/k", {})
         answered.set()
         assert await asyncio.to_thread(closed.wait, DEADLINE)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from ossimport.errors import Transient
 from ossimport.limits.way import Way
 from ossimport.patience import backoff
-from ossimport.transport.inflight import InFlight
+from ossimport.transport.inflight import InFlight, _Epoch
 from ossimport.transport.pool import Pool
 from ossimport.transport.wire import Endpoint
 from workers.runtime import part_of
@@ -404,6 +404,15 @@ def test_large_objects_after_small_ones_do_not_look_like_a_slow_service(seed: in
     assert run.rate(3, 24) >= 0.95 * best.rate(3, 24)
 
 
+def test_durations_are_compared_with_those_of_requests_of_the_same_size() -> None:
+    few_large, many_large = _Epoch(0.0, 0.0, 60), _Epoch(0.0, 0.0, 60)
+    for epoch, large, factor in [(few_large, 1, 1.0), (many_large, 9, 1.5)]:
+        epoch.took[13] += [0.02 * factor] * 10
+        epoch.took[21] += [0.5 * factor] * large
+    assert many_large.slower_than(few_large) == pytest.approx(1.5)
+    assert few_large.slower_than(_Epoch(0.0, 0.0, 60)) == 0.0
+
+
 def test_nothing_is_learned_while_the_supply_is_short() -> None:
     run = Run(Distant(), supply=500, stop_at=60).until(70)
     assert run.limits_in(0, 60) == [60]
@@ -666,6 +675,23 @@ async def test_those_who_wait_are_let_in_when_the_limit_grows_and_not_when_it_fa
     pool.give_back(waiting[4].result())
     pool.give_back(await waiting[5])
     assert pool.in_flight == (0, 2)
+
+
+async def test_a_kept_connection_is_lent_at_once_unless_it_is_dead_or_the_limit_has_fallen() -> (
+    None
+):
+    flow, wire = Told(2), Wire()
+    pool = pool_with(flow, wire)
+    assert pool.kept() is None
+    for connection in [await pool.take(), await pool.take()]:
+        pool.give_back(connection)
+    assert pool.kept() is not None
+    flow.limit = 1
+    assert pool.kept() is None
+    flow.limit = 2
+    wire.reusable = False
+    assert pool.kept() is None
+    assert pool.in_flight == (1, 2)
 
 
 async def test_what_is_known_of_a_service_that_refuses_is_not_forgotten_at_once() -> None:

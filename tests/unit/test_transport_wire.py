@@ -365,6 +365,13 @@ def test_a_body_larger_than_allowed_is_permanent(wire: bytes) -> None:
     assert read([wire], max_body=11) is None
 
 
+@pytest.mark.parametrize("wire", [COUNTED, CHUNKED])
+def test_a_body_larger_than_allowed_is_permanent_even_if_it_is_all_there(wire: bytes) -> None:
+    with pytest.raises(Permanent, match="more than 10 bytes"):
+        read([wire], max_body=10)
+    assert read([wire], max_body=11) is not None
+
+
 def test_many_small_chunks_take_no_more_memory_than_a_large_one() -> None:
     reader = ResponseReader(HTTP)
     reader.begin(head_only=False, max_body=1 << 20)
