@@ -301,6 +301,15 @@ async def test_a_listing_by_somebody_else_is_not_believed(body: bytes) -> None:
     assert (error.op, error.code) == ("list", "BadResponse")
 
 
+@pytest.mark.parametrize(("said", "crc64"), [("7", 7), ("-7", None), ("0x7", None), ("", None)])
+async def test_what_is_no_crc64_is_none(said: str, crc64: int | None) -> None:
+    reply = answer(
+        "200 OK", b"", 'ETag: "E"', "x-oss-request-id: R", f"x-oss-hash-crc64ecma: {said}"
+    )
+    with answering(reply) as (end, _):
+        assert await run(end, put) == ("E", crc64, "R")
+
+
 async def test_oss2_logs_no_token(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with answering(answer("403 No", b"<Error><Code>AccessDenied</Code></Error>")) as (end, heads):

@@ -88,7 +88,7 @@ class Bench:
         inside = source if isinstance(source, AtOss) else None
         if inside is not None:
             self.dest.buckets["from"] = inside.bucket
-        policy = CopyPolicy("", 100, 100, attempts=2, keep=keep)
+        policy = CopyPolicy("to/", 100, 100, attempts=2, keep=keep)
         budget = Budget(10_000)
         self.engine = CopyEngine(
             source, self.dest, policy, budget, jitter=random.random, origins=inside
@@ -103,7 +103,7 @@ class Bench:
         return await self.engine.copy(ObjectInfo(key, len(body), HOUR_NS), save=save)
 
     def stored(self, key: str) -> dict[str, str]:
-        return self.dest.objects[key].headers
+        return self.dest.objects[f"to/{key}"].headers
 
 
 @pytest.mark.parametrize("key", ["small", "big"])
@@ -138,7 +138,7 @@ async def test_user_metadata_is_encoded_and_other_headers_are_refused_where_http
         bench = Bench(kind({"cache-control": value}), Keep())
         result = await bench.copy(key)
         assert (result.outcome, result.code) == (Outcome.FAILED, "InvalidArgument")
-        assert f"{key!r}: the value of cache-control has" in result.message
+        assert f"'to/{key}': the value of cache-control has" in result.message
         assert not bench.dest.objects
 
 
