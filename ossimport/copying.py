@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -176,8 +175,10 @@ async def list_dest(ends: Ends, prefix: str, objects: Sequence[ObjectInfo]) -> L
     """What the destination's listing says of these objects."""
     keys = []
     for info in objects:
-        with suppress(Permanent):  # that it has no name there is said when it is its turn
+        try:
             keys.append(dest_key(prefix, info.key))
+        except Permanent:
+            continue  # that it has no name there is said when it is its turn
     return await list_range(partial(ends.dest.list, prefix), keys, ask=ends.at_dest.ask)
 
 

@@ -87,11 +87,15 @@ class Bench:
         not_after_ns: int = 0,
         skip: bool = False,
         claims: int = 1,
+        newer: Mapping[str, bytes] = {},
     ) -> TaskState | None:
+        """`newer`: what the source has been changed to when the objects were listed."""
         policy = CopyPolicy("to/", multipart_threshold=100, part_size=50, skip_existing=skip)
         engine = CopyEngine(self.source, self.dest, policy, Budget(1000), jitter=lambda: 0.0)
         auditor = Auditor(engine, Mode.DETAILED)
         objects = [await self.source.stat(key) for key in KEYS]
+        for key, body in newer.items():
+            self.source.put(key, body, mtime_ns=CHANGED + 1)
         claim = Claim("job", "task", 1, "worker", manifest.pack(objects), marks, {}, 0, claims)
         return await TaskRun(
             claim,
@@ -127,6 +131,13 @@ async def test_what_goes_away_again_and_again_has_failed(bench: Bench, mode: Mod
     bench.dest.meddling, bench.dest.times = {"to/b": None}, 9
     assert await bench.run(mode) is TaskState.FAILED
     assert bench.ledger.marks == bytes([Mark.COPIED_CRC64, Mark.FAILED, Mark.COPIED_CRC64])
+
+
+@pytest.mark.parametrize("mode", list(Mode)[:3])
+async def test_what_has_grown_since_it_was_listed_is_there(bench: Bench, mode: Mode) -> None:
+    assert await bench.run(mode, newer={"b": b"a longer body"}) is TaskState.SUCCEED
+    assert bench.bodies() == [b"body", b"a longer body", b"body"]
+    assert len(bench.dest.puts) == 3
 
 
 @pytest.mark.parametrize(("mode", "is_seen"), [("simple", 0), ("general", 1), ("detailed", 1)])
