@@ -7,7 +7,7 @@ that time.
 """
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from math import hypot, inf
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class InFlight:
         epoch = self._epoch
         epoch.ended += 1
         if in_flight >= epoch.busy and now >= epoch.start:
-            epoch.took[moved.bit_length()].append(now - began)
+            epoch.fresh[moved.bit_length()].append(now - began)
             epoch.crowd += in_flight
         if now >= self._look_at:
             self._look(now)
@@ -91,6 +91,7 @@ class InFlight:
         epoch.ended += 1
         epoch.refused += 1
         if epoch.refused > 3 + epoch.ended * max(_STORM, self._tolerated):
+            epoch.sum_up()
             self._refuse(now, storm=True)
 
     def is_wary(self, now: float) -> bool:
@@ -117,11 +118,12 @@ class InFlight:
     def _look(self, now: float) -> None:
         """End the epoch if it has seen enough."""
         epoch = self._epoch
+        epoch.sum_up()
         end = epoch.start + self._epochs(1)
-        few = epoch.answered < max(2 * self.limit, _ENOUGH)
+        few = epoch.counts.total() < max(2 * self.limit, _ENOUGH)
         few |= 0 < epoch.ended * self._suspect < _ENOUGH_REFUSED
         if now < end or (few and now < epoch.start + _LONGEST_EPOCH_S):
-            self._look_at = max(end, now + _EPOCH_S / 4)
+            self._look_at = min(max(end, now + _EPOCH_S / 4), now + _EPOCH_S)
         elif self._suspect:
             self._acquit_or_not(now)
         elif epoch.refused >= _FEW_REFUSED and epoch.share_refused() > self._tolerated:
@@ -138,7 +140,7 @@ class InFlight:
         epoch, known = self._epoch, self._known
         if now >= self._tolerated_until:
             self._tolerated = _TOLERATED
-        if not epoch.took:
+        if not epoch.counts:
             self._begin(epoch.changed, now)
             return
         slower = epoch.slower_than(known) if known is not None else 0.0
@@ -261,36 +263,52 @@ class InFlight:
 class _Epoch:
     """What happened under one limit: durations from `start` on, refusals since `changed`.
 
-    Every duration is kept, and summed up when the epoch is looked at: an answer costs least so. At
-    the rates of one process they are some thousands.
+    Durations are gathered and summed up some times a second, which costs an answer least. At the
+    rates of one process some thousands of them wait for that.
     """
 
-    __slots__ = ("busy", "changed", "crowd", "ended", "refused", "start", "took")
+    __slots__ = (
+        "busy",
+        "changed",
+        "counts",
+        "crowd",
+        "ended",
+        "fresh",
+        "refused",
+        "seconds",
+        "squares",
+        "start",
+    )
 
     def __init__(self, changed: float, start: float, limit: int) -> None:
         self.changed = changed
         self.start = start
         self.busy = _BUSY * limit
         self.ended = self.refused = 0
-        self.crowd = 0  # sum of the numbers in flight, as seen by those in `took`
-        self.took: defaultdict[int, list[float]] = defaultdict(list)  # seconds, by class of size
+        self.crowd = 0  # sum of the numbers in flight, seen at each answer while so many were
+        self.fresh: defaultdict[int, list[float]] = defaultdict(list)  # seconds, by class of size
+        self.counts: Counter[int] = Counter()  # and what they have summed up to
+        self.seconds: defaultdict[int, float] = defaultdict(float)
+        self.squares = 0.0
 
-    @property
-    def answered(self) -> int:
-        """How many have a duration: while as many as might be were in flight."""
-        return sum(map(len, self.took.values()))
+    def sum_up(self) -> None:
+        """Count what was gathered."""
+        for size, seconds in self.fresh.items():
+            self.counts[size] += len(seconds)
+            self.seconds[size] += sum(seconds)
+            self.squares += hypot(*seconds) ** 2
+        self.fresh.clear()
 
     def stay(self) -> float:
         """How long requests take, weighted by how long they take.
 
         A few large ones among many small ones hold most of the places most of the time.
         """
-        seconds = sum(map(sum, self.took.values()))
-        return sum(hypot(*each) ** 2 for each in self.took.values()) / seconds if seconds else 0.0
+        return self.squares / sum(self.seconds.values()) if self.squares else 0.0
 
     def in_flight(self) -> float:
         """The mean number in flight."""
-        return self.crowd / self.answered if self.took else 0.0
+        return self.crowd / self.counts.total()
 
     def share_refused(self) -> float:
         """Of all that ended."""
@@ -299,8 +317,7 @@ class _Epoch:
     def slower_than(self, other: "_Epoch") -> float:
         """How many times longer requests took than those of their size there; 0: not comparable."""
         took = would_have = 0.0
-        for size in self.took.keys() & other.took.keys():
-            ours, theirs = self.took[size], other.took[size]
-            took += sum(ours)
-            would_have += len(ours) * sum(theirs) / len(theirs)
+        for size in self.counts.keys() & other.counts.keys():
+            took += self.seconds[size]
+            would_have += self.counts[size] * other.seconds[size] / other.counts[size]
         return took / would_have if would_have else 0.0

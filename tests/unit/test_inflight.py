@@ -407,10 +407,19 @@ def test_large_objects_after_small_ones_do_not_look_like_a_slow_service(seed: in
 def test_durations_are_compared_with_those_of_requests_of_the_same_size() -> None:
     few_large, many_large = _Epoch(0.0, 0.0, 60), _Epoch(0.0, 0.0, 60)
     for epoch, large, factor in [(few_large, 1, 1.0), (many_large, 9, 1.5)]:
-        epoch.took[13] += [0.02 * factor] * 10
-        epoch.took[21] += [0.5 * factor] * large
+        epoch.fresh[13] += [0.02 * factor] * 10
+        epoch.fresh[21] += [0.5 * factor] * large
+        epoch.sum_up()
     assert many_large.slower_than(few_large) == pytest.approx(1.5)
     assert few_large.slower_than(_Epoch(0.0, 0.0, 60)) == 0.0
+
+
+def test_a_long_epoch_with_many_answers_takes_no_memory_for_each() -> None:
+    flow = InFlight(60, 60, 0.0)
+    for i in range(20_000):
+        now = 0.001 * i
+        flow.answered(now - (60.0 if i % 100 == 0 else 0.01), now, 4096, 60)
+        assert sum(map(len, flow._epoch.fresh.values())) <= 251
 
 
 def test_nothing_is_learned_while_the_supply_is_short() -> None:
