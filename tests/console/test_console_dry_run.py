@@ -57,6 +57,6 @@ def test_an_interrupted_dry_run_says_what_it_has_seen(installation: Installation
         with connection:
             assert connection.recv(3) == b"GET"
             dry.send_signal(signal.SIGINT)
-            out, _ = dry.communicate(timeout=60)
+            out, _ = dry.communicate(timeout=120)
     assert dry.returncode == 130
     assert "(only a part was listed)" in out

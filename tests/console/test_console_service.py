@@ -67,7 +67,7 @@ def test_every_process_that_is_killed_is_started_again_and_redis_keeps_its_data(
     assert installation.run("start").returncode == 0
     for name in ("redis", "master", "worker", "sandbox"):
         old = installation.kill(name)
-        assert wait_until(lambda: began_again(installation, name, old), 60), name  # noqa: B023 -- used at once
+        assert wait_until(lambda: began_again(installation, name, old), 90), name  # noqa: B023 -- used at once
     assert installation.stat()["jobName"] == "local_test"
 
 
@@ -168,17 +168,17 @@ def test_an_interrupted_start_leaves_nothing_running(
     installation: Installation, number: signal.Signals
 ) -> None:
     starting = installation.begin("start")
-    assert wait_until(lambda: "redis" in installation.pids(), 30)
+    assert wait_until(lambda: "redis" in installation.pids(), 90)
     supervisor = installation.pids()["supervisor"]
     os.kill(starting.pid, number)
-    starting.wait(60)
-    assert wait_until(lambda: not is_running(supervisor), 40)
+    starting.wait(90)
+    assert wait_until(lambda: not is_running(supervisor), 90)
     assert installation.pids() == {}
 
 
 def test_two_starts_at_once_make_one_service(installation: Installation) -> None:
     both = [installation.begin("start") for _ in range(2)]
-    assert [start.wait(90) for start in both] == [0, 0]
+    assert [start.wait(150) for start in both] == [0, 0]
     assert set(installation.pids()) == ALL
     assert installation.stop().returncode == 0
     assert installation.pids() == {}

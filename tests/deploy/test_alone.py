@@ -39,7 +39,7 @@ def alone(tmp_path: Path) -> Iterator[Start]:
                 stderr=output,
                 text=True,
             )
-            started.callback(process.wait, 30)
+            started.callback(process.wait, 90)
             started.callback(process.terminate)
             return process
 
@@ -69,7 +69,7 @@ def test_a_job_is_watched_that_a_lone_master_and_worker_carry_out(
         assert [process.poll() for process in processes] == [None, None]
         for process in processes:
             process.terminate()
-        assert [process.wait(30) for process in processes] == [0, 0]
+        assert [process.wait(90) for process in processes] == [0, 0]
     assert "succeeded in" in (tmp_path / "worker.out").read_text()
     assert not (installation.wd / "logs" / "import.log").exists()
 
@@ -94,13 +94,13 @@ def test_flower_alone_takes_its_password_from_the_named_file(tmp_path: Path, alo
         assert _status(port, "/", "ossimport:other") == 401
         assert not (installation.wd / "run" / "flower.password").exists()
         flower.terminate()
-        assert flower.wait(30) == 0
+        assert flower.wait(90) == 0
 
 
 def _status(port: int, path: str, login: str = "") -> int:
     """The HTTP status of Flower's answer; 0 when there is none."""
     headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", path, headers=headers)
         return connection.getresponse().status

@@ -46,7 +46,7 @@ def asked(
     server: CheapServer, method: str, path: str, body: object = None, **headers: str
 ) -> tuple[http.client.HTTPResponse, bytes]:
     """One request as S3 clients make it: no signature of OSS."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body, names)  # type: ignore[arg-type]
     response = connection.getresponse()
@@ -119,7 +119,7 @@ def test_a_client_of_s3_finds_what_it_looks_for(server: CheapServer) -> None:
 
 
 def test_a_refused_head_has_no_body(server: CheapServer) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), 10) as plain:
+    with socket.create_connection(("127.0.0.1", server.port), 60) as plain:
         request = "HEAD /kept/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         plain.sendall(request.encode())
         with plain.makefile("rb") as answer:
@@ -146,7 +146,7 @@ def test_listings_go_on_where_they_ended(server: CheapServer) -> None:
 
 
 def test_a_client_that_waits_for_a_hundred_gets_it(server: CheapServer) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), 10) as plain:
+    with socket.create_connection(("127.0.0.1", server.port), 60) as plain:
         head = "PUT /kept/waited HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue"
         plain.sendall(f"{head}\r\n\r\n".encode())
         assert plain.recv(100).startswith(b"HTTP/1.1 100 ")

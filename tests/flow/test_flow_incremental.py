@@ -102,7 +102,7 @@ def test_what_is_gone_from_the_source_is_deleted_if_the_job_says_so(made: Migrat
     assert wait["state"] == "Running"
     assert len(made.stored()) == 3
     made.write("goes", b"again")
-    made.wait_until(lambda job: set(made.stored()) == {"stays", "goes"})
+    made.wait_until(lambda job: set(made.keys()) == {"stays", "goes"})
 
     def lists() -> list[str]:
         return [path.read_text() for path in made.tree.glob("rounds/*/deleted.list")]

@@ -17,8 +17,6 @@ import pytest
 from redis import Redis
 
 from ossimport.ledger.redis import RedisLedger, open_ledger
-from ossimport.limits.limit import ALL, Limit
-from ossimport.limits.timetable import Rates
 from tests.servers.migration import Migration, migration, wait_for
 
 pytestmark = pytest.mark.slow
@@ -37,16 +35,8 @@ def running(tmp_path: Path) -> Iterator[Migration]:
         multipartUploadPartSize="101k",
     ) as made:
         made.write("large", random.Random(3).randbytes(SIZE))
-        made.verb("start")
-        limit(made, 80_000)
-        made.verb("submit", str(made.job_file))
+        made.begin_job(limit=80_000)
         yield made
-
-
-def limit(made: Migration, bytes_: float) -> None:
-    """How many bytes per second all workers may send."""
-    with ledger_of(made) as ledger:
-        ledger.set_limit(ALL, Limit(Rates(bytes_)).to_json())
 
 
 @contextmanager
@@ -74,7 +64,7 @@ def parts_by(made: Migration, number: int) -> int:
 
 
 def ends_complete(made: Migration) -> None:
-    limit(made, 1_000_000)
+    made.limit(1_000_000)
     job = made.finish(150)
     assert job["state"] == "Succeed", job
     assert job["objects"]["copied"] == job["objects"]["listed"] == 1
@@ -106,9 +96,9 @@ def test_a_helper_may_die(running: Migration) -> None:
 def test_the_holder_may_die_and_who_comes_next_has_what_others_made(running: Migration) -> None:
     running.join(0)
     wait_for_helpers(running, 1)
-    limit(running, 1_000_000)
+    running.limit(1_000_000)
     time.sleep(3)  # some parts are returned
-    limit(running, 80_000)
+    running.limit(80_000)
     running.kill("worker")
     ends_complete(running)
     again = [line for line in running.logs().splitlines() if "is gone" in line]
@@ -142,7 +132,7 @@ def test_redis_may_lose_everything_while_parts_are_lent(running: Migration) -> N
     with closing(Redis.from_url(running.redis_url())) as client:
         client.flushall()
     time.sleep(2)  # as workers notice it
-    limit(running, 1_000_000)
+    running.limit(1_000_000)
     job = running.finish(180)
     assert job["state"] == "Succeed", job
     assert running.stored() == running.sent()

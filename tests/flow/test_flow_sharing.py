@@ -1,6 +1,6 @@
 """Workers that join in the middle of a job, share its last task, leave it, and are lost.
 
-Each worker may move a quarter of a megabyte per second, so that others can join before the end.
+All together are held back until those have joined that are waited for.
 Those that join are on another host as far as anybody can see: nobody notices when they die but by
 their lease.
 """
@@ -18,7 +18,6 @@ from workers.run_task import LEASE_S
 
 pytestmark = pytest.mark.slow
 
-RATE_KIB = 250
 FILES, SIZE = 12, 1_300_000  # one task: the first holds up to 16 MB
 
 
@@ -27,14 +26,14 @@ def running(tmp_path: Path) -> Iterator[Migration]:
     """A job of one task of large objects, caught when its only worker is at it."""
     with migration(
         tmp_path / "home",
-        {"workerMaxThroughput(KB/s)": RATE_KIB, "workerProcessNum": 1, "workerTaskThreadNum": 12},
+        {"workerProcessNum": 1, "workerTaskThreadNum": 12},
         multipartUploadThreshold="1m",
         multipartUploadPartSize="200k",
     ) as made:
         rng = random.Random(3)
         for index in range(FILES):
             made.write(f"f{index:02d}", rng.randbytes(SIZE))
-        made.begin_job()
+        made.begin_job(limit=250_000)
         made.wait_until(lambda job: job["tasks"]["running"])
         yield made
 
@@ -54,6 +53,7 @@ def ends_complete(made: Migration, seconds: float = 120) -> None:
 
 
 def arrives(made: Migration, seconds: float = 120) -> None:
+    made.limit(None)
     job = made.finish(seconds)
     assert job["state"] == "Succeed", job
     assert job["objects"]["copied"] == job["objects"]["listed"] == FILES

@@ -17,20 +17,18 @@ FILES = 200
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Migration]:
     """A job that takes some seconds, caught when a part of it is done."""
-    with migration(
-        tmp_path / "home", {"workerMaxThroughput(KB/s)": 120}, taskObjectCountLimit=20
-    ) as made:
+    with migration(tmp_path / "home", taskObjectCountLimit=20) as made:
         rng = random.Random(5)
         for index in range(FILES):
             made.write(f"f{index}", rng.randbytes(10_000))
-        made.begin_job()
+        made.begin_job(limit=100_000)
         made.wait_until(lambda job: job["objects"]["copied"] > 10)
         yield made
 
 
 def test_a_paused_job_rests_survives_a_restart_and_goes_on(running: Migration) -> None:
     assert "is paused" in running.verb("pause", "local_test")
-    held = running.wait_until(lambda job: not job["tasks"]["running"], 10)
+    held = running.wait_until(lambda job: not job["tasks"]["running"])
     assert held["state"] == "Paused"
     assert 10 < held["objects"]["copied"] < FILES
     assert "JobState:Paused" in running.verb("stat")
@@ -42,6 +40,7 @@ def test_a_paused_job_rests_survives_a_restart_and_goes_on(running: Migration) -
     running.verb("start")
     again = running.wait_until(lambda job: job["objects"]["listed"] == FILES)
     assert (again["state"], again["objects"]["copied"]) == ("Paused", held["objects"]["copied"])
+    running.limit(None)
     running.verb("resume", "local_test")
     assert running.finish()["state"] == "Succeed"
     assert running.stored() == running.sent()

@@ -52,10 +52,13 @@ def test_a_limit_is_set_changed_lost_restored_and_removed_while_a_job_runs(
     assert made.run("start").returncode == 0
     while not copied(made):
         assert time.monotonic() < began + 60
-    first, at = copied(made), time.monotonic()
-    time.sleep(3)
-    rate = (copied(made) - first) / (time.monotonic() - at)
-    assert 20e3 < rate < 200e3  # of whole objects, as they are told of
+    rate = 0.0
+    while rate < 20e3:  # of whole objects, as they are told of
+        at, first = time.monotonic(), copied(made)
+        time.sleep(3)
+        rate = (copied(made) - first) / (time.monotonic() - at)
+        assert rate < 200e3
+        assert time.monotonic() < began + 90
     stat = made.run("stat").stdout
     assert "\nlimit of job local_test: 100KB/s; shared by 2 worker processes\n" in stat
     assert (made.wd / "master" / "limits.json").is_file()
@@ -66,7 +69,7 @@ def test_a_limit_is_set_changed_lost_restored_and_removed_while_a_job_runs(
         for path in made.wd.rglob(name):
             path.rename(path.with_name(f"{name}.lost"))
     assert made.run("start").returncode == 0
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while "100KB/s" not in made.run("throttle").stdout:
         assert time.monotonic() < deadline
 

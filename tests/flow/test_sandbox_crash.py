@@ -23,7 +23,7 @@ from ossimport.sandbox.server import serve
 from tests.servers.sandbox import RunningSandbox, run_sandbox
 
 WRITERS = 8
-DEADLINE = 20.0  # seconds
+DEADLINE = 60.0  # seconds
 
 
 def body_of(key: str, version: int) -> bytes:
@@ -248,7 +248,7 @@ def test_memory_does_not_grow_with_the_objects(sandbox: RunningSandbox) -> None:
 def test_it_stops_when_told(sandbox: RunningSandbox, number: int) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port)):
         os.kill(sandbox.pid, number)
-        assert sandbox.process.wait(5) == 0
+        assert sandbox.process.wait(DEADLINE) == 0
 
 
 def run(**changes: Any) -> None:

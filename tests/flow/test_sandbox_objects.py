@@ -377,7 +377,7 @@ def test_an_archived_object_must_be_restored_first(bucket: Any) -> None:
     with pytest.raises(oss2.exceptions.ServerError) as caught:
         bucket.get_object("k")
     assert caught.value.code == "InvalidObjectState"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while bucket.head_object("k").headers["x-oss-restore"] == ongoing:
         assert time.monotonic() < deadline
     assert bucket.get_object("k").read() == b"body"

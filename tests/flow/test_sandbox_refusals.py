@@ -215,7 +215,7 @@ def answer(
     """Send just these headers and this body, whether they fit or not."""
     bucket = sandbox.oss2()
     parts = urlsplit(bucket.sign_url(method, key, 60))
-    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=60)
     connection.putrequest(method, f"{parts.path}?{parts.query}")
     for name, value in headers.items():
         connection.putheader(name, value)
@@ -260,7 +260,7 @@ def test_unknown_methods_are_refused(sandbox: RunningSandbox) -> None:
     ],
 )
 def test_nonsense_gets_an_answer(sandbox: RunningSandbox, target: str, status: int) -> None:
-    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=60) as client:
         client.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         got = b"".join(iter(lambda: client.recv(65536), b""))
     assert got.startswith(f"HTTP/1.1 {status} ".encode())
@@ -279,7 +279,7 @@ def test_a_connection_serves_on_after_a_refusal(sandbox: RunningSandbox) -> None
     bucket = sandbox.oss2()
     good, bad = bucket.sign_url("PUT", "k", 60), bucket.sign_url("PUT", "other", 60)
     bad = bad.replace("other", "third")
-    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=60)
     connection.connect()
     same = connection.sock
     for url, status in itertools.islice(itertools.cycle([(bad, 403), (good, 200)]), 6):

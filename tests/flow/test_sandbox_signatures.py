@@ -164,17 +164,17 @@ def test_signed_urls_do_what_they_say(sandbox: RunningSandbox, version: str) -> 
     bucket = sandbox.oss2(version)
     for slash_safe in (False, True):
         url = bucket.sign_url("GET", "a b+c/ü", 60, slash_safe=slash_safe)
-        assert requests.get(url, timeout=10).content == b"body"
-        assert requests.put(url, timeout=10).status_code == 403
+        assert requests.get(url, timeout=60).content == b"body"
+        assert requests.put(url, timeout=60).status_code == 403
         headers = {"Content-Type": "text/plain", "x-oss-meta-a": "1"}
         url = bucket.sign_url("PUT", "by/url", 60, headers=headers, slash_safe=slash_safe)
-        assert requests.put(url, b"data", headers=headers, timeout=10).status_code == 200
-        assert b"SignatureDoesNotMatch" in requests.put(url, b"data", timeout=10).content
+        assert requests.put(url, b"data", headers=headers, timeout=60).status_code == 200
+        assert b"SignatureDoesNotMatch" in requests.put(url, b"data", timeout=60).content
     params = {"response-content-type": "text/a b"}
     url = bucket.sign_url("GET", "by/url", 60, params=params)
-    assert requests.get(url, timeout=10).headers["Content-Type"] == "text/a b"
-    assert requests.get(url.replace("text", "next"), timeout=10).status_code == 403
-    assert requests.get(re.sub("(?i)signature=", "no=", url), timeout=10).status_code == 403
+    assert requests.get(url, timeout=60).headers["Content-Type"] == "text/a b"
+    assert requests.get(url.replace("text", "next"), timeout=60).status_code == 403
+    assert requests.get(re.sub("(?i)signature=", "no=", url), timeout=60).status_code == 403
     bucket.session.session.close()
 
 
@@ -183,9 +183,9 @@ def test_a_v4_url_may_sign_more_headers(sandbox: RunningSandbox) -> None:
     headers = {"Zz-Last": "1", "Range": "bytes=1-2", "Host": f"127.0.0.1:{sandbox.port}"}
     names = ["zz-last", "range", "host"]
     url = bucket.sign_url("GET", "a b+c/ü", 60, headers=headers, additional_headers=names)
-    assert requests.get(url, headers=headers, timeout=10).content == b"od"
+    assert requests.get(url, headers=headers, timeout=60).content == b"od"
     other = headers | {"Range": "bytes=1-3"}
-    assert requests.get(url, headers=other, timeout=10).status_code == 403
+    assert requests.get(url, headers=other, timeout=60).status_code == 403
     bucket.session.session.close()
 
 
@@ -196,7 +196,7 @@ def test_a_signed_url_expires(sandbox: RunningSandbox, version: str) -> None:
         v4_clock, _ = shifted(-3600)
         with v4_clock:
             url = bucket.sign_url("GET", "a b+c/ü", 60)
-    answer = requests.get(url, timeout=10)
+    answer = requests.get(url, timeout=60)
     assert answer.status_code == 403
     assert b"<Code>AccessDenied</Code><Message>Request has expired.</Message>" in answer.content
     bucket.session.session.close()
@@ -205,7 +205,7 @@ def test_a_signed_url_expires(sandbox: RunningSandbox, version: str) -> None:
 @pytest.mark.parametrize("life", [0, 604_801])
 def test_a_v4_url_lives_for_a_week_at_most(sandbox: RunningSandbox, life: int) -> None:
     bucket = sandbox.oss2("v4")
-    answer = requests.get(bucket.sign_url("GET", "a b+c/ü", life), timeout=10)
+    answer = requests.get(bucket.sign_url("GET", "a b+c/ü", life), timeout=60)
     assert b"InvalidArgument" in answer.content
     bucket.session.session.close()
 
@@ -231,7 +231,7 @@ def test_a_bucket_in_the_host_name_is_found(
 def test_a_host_header_names_the_bucket(sandbox: RunningSandbox, version: str) -> None:
     url = sandbox.oss2(version).sign_url("GET", "a b+c/ü", 60, slash_safe=True)
     path = url.removeprefix(sandbox.endpoint).replace(f"/{sandbox.bucket}/", "/", 1)
-    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=60)
     for host in (f"{sandbox.bucket}.oss:80", f"{sandbox.bucket}.127.0.0.1:{sandbox.port}"):
         connection.request("GET", path, headers={"Host": host})
         assert connection.getresponse().read() == b"body"
@@ -252,7 +252,7 @@ def test_a_host_header_names_the_bucket(sandbox: RunningSandbox, version: str) -
 def test_broken_credentials_are_refused_in_words(
     sandbox: RunningSandbox, headers: dict[str, str]
 ) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=60)
     connection.request("GET", f"/{sandbox.bucket}/k", headers=headers)
     answer = connection.getresponse()
     assert answer.status in {400, 403}

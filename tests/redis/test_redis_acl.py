@@ -106,7 +106,7 @@ def test_a_whole_job_runs_under_the_line_and_needs_all_of_it(
             request = urllib.request.Request(
                 f"http://127.0.0.1:{port}/{page}", headers={"Authorization": f"Basic {basic}"}
             )
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=90) as answer:
                 text = answer.read().decode()
         assert QUEUE in text
         assert running.finish()["objects"]["copied"] == 60
@@ -132,7 +132,7 @@ def exercise_what_a_good_day_does_not(url: str) -> None:
     with make_app(url).connection_for_read() as connection:
         channel = connection.channel()
         channel.basic_consume(QUEUE, False, taken.append, "tag")
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=60)
         assert len(taken) == 1
         channel.qos.restore_visible()
         channel.close()  # what was taken and not acknowledged goes back

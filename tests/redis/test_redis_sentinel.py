@@ -64,7 +64,8 @@ def test_ledger_and_queue_follow_the_primary(trio: Trio) -> None:
     assert ledger.examine() == []
     sender.send("job", "before")
     primary = trio.primary()
-    time.sleep(0.5)  # for the replica: the primary does not wait for it
+    with primary.client() as client:
+        assert client.wait(1, 60_000)  # for the replica: the primary does not
     primary.kill()
     with pytest.raises(LedgerUnavailable, match="sentinel master mymaster does not answer"):
         ledger.jobs()

@@ -62,7 +62,7 @@ def test_a_whole_job_goes_over_tls_and_flower_sees_the_queue(
                 f"http://127.0.0.1:{port}/api/queues/length",
                 headers={"Authorization": f"Basic {basic}"},
             )
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=90) as answer:
                 assert b'"name": "ossimport", "messages": 0' in answer.read()
             assert "insecure" not in running.logs().lower()
             assert server.password not in running.logs()

@@ -20,7 +20,7 @@ from azure.storage.blob import BlobServiceClient
 _ROOT = Path(__file__).parents[2]
 _PROGRAM = "azurite-blob"
 _START_SECONDS = 60.0
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 30.0
 ACCOUNT = "ossimport"
 _LENIENT = ["--skipApiVersionCheck"]  # the SDK is newer than what it knows
 KEY = base64.b64encode(b"a key of the account, for tests only").decode()

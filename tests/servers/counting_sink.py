@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.servers.lateness import Lateness
+
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _REFUSED = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n"
@@ -24,6 +26,7 @@ class Sink:
         self._writers: set[asyncio.StreamWriter] = set()
         self._came: list[tuple[float, int]] = []
         self._answers: list[tuple[float, bool]] = []
+        self.lateness = Lateness()  # what came while we stood still was counted later
 
     def bytes_per_s(self, begin: float, end: float) -> float:
         """Of bodies, between two moments of the monotonic clock."""
@@ -95,16 +98,18 @@ def counting_sink() -> Iterator[Sink]:
         server = await asyncio.start_server(sink.serve, "127.0.0.1", 0, backlog=1000)
         sink.port = server.sockets[0].getsockname()[1]
         loops.append(asyncio.get_running_loop())
+        watching = asyncio.create_task(sink.lateness.watch())
         ready.set()
         await stop.wait()
+        watching.cancel()
         server.close()
         sink.hang_up()
         others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others)
+        await asyncio.gather(*others, return_exceptions=True)
 
     thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     yield sink
     loops[0].call_soon_threadsafe(stop.set)
-    thread.join(10)
+    thread.join(60)

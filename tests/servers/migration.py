@@ -5,13 +5,17 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import oss2
 
 from ossimport.config import load_system
+from ossimport.errors import LedgerUnavailable
+from ossimport.ledger.redis import open_ledger
+from ossimport.limits.limit import ALL, Limit
+from ossimport.limits.timetable import Rates
 from ossimport.service import redis_url
 from tests.servers.installation import Installation, write_properties
 
@@ -50,9 +54,11 @@ class Migration(Installation):
             )
         return done.stdout + done.stderr
 
-    def begin_job(self) -> None:
-        """Start the service and submit the job."""
+    def begin_job(self, limit: float | None = None) -> None:
+        """Start the service and submit the job, at no more than so many bytes per second."""
         self.verb("start")
+        if limit:
+            self.limit(limit)
         self.verb("submit", str(self.job_file))
 
     def join(self, number: int) -> "subprocess.Popen[str]":
@@ -65,6 +71,22 @@ class Migration(Installation):
     def redis_url(self) -> str:
         """Where this installation's Redis is."""
         return redis_url(load_system(self.conf / "sys.properties"))
+
+    def limit(self, bytes_: float | None) -> None:
+        """How many bytes per second all workers may send, from now on; None: as many as they can.
+
+        So a test need not hurry to catch a job under way, nor wait for what it has caught.
+        """
+        text = Limit(Rates(bytes_)).to_json() if bytes_ else ""
+
+        def is_set() -> bool:
+            with suppress(LedgerUnavailable):
+                ledger.set_limit(ALL, text)
+                return True
+            return False
+
+        with closing(open_ledger(self.redis_url())) as ledger:
+            wait_for(is_set, "Redis to take a limit")
 
     def import_job(self, code: int = 0) -> str:
         """The one-click flow, answered with yes."""
@@ -128,8 +150,13 @@ class Migration(Installation):
     def stored(self, prefix: str = "in/") -> dict[str, str]:
         """MD5 of every object under the prefix, read back whole, by its key behind the prefix."""
         bucket = self.bucket()
-        keys = [info.key for info in oss2.ObjectIteratorV2(bucket, prefix=prefix)]
-        return {key.removeprefix(prefix): _md5(bucket.get_object(key).read()) for key in keys}
+        keys = self.keys(prefix)
+        return {key: _md5(bucket.get_object(prefix + key).read()) for key in keys}
+
+    def keys(self, prefix: str = "in/") -> list[str]:
+        """What is stored now under the prefix, of which some may be deleted in the next moment."""
+        found = oss2.ObjectIteratorV2(self.bucket(), prefix=prefix)
+        return [info.key.removeprefix(prefix) for info in found]
 
     def sent(self) -> dict[str, str]:
         """MD5 of every regular file of the source, by its key."""

@@ -220,7 +220,7 @@ class ObjectServer(ABC):
         trace: TracebackType | None,
     ) -> None:
         self._http.shutdown()
-        self._thread.join(10)
+        self._thread.join(60)
         self._http.server_close()
 
 

@@ -55,13 +55,11 @@ class Peer:
 
     def read_body(self, size: int) -> bytes:
         """`size` bytes, or as many as come before the client closes."""
-        while len(self._rest) < size:
-            data = self.sock.recv(65536)
-            if not data:
-                break
-            self._rest += data
-        body, self._rest = self._rest[:size], self._rest[size:]
-        return body
+        came = bytearray(self._rest)
+        while len(came) < size and (data := self.sock.recv(65536)):
+            came += data
+        self._rest = bytes(came[size:])
+        return bytes(came[:size])
 
     def read_request(self) -> tuple[bytes, bytes]:
         """(head, body by its Content-Length) of the next request."""

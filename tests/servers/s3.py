@@ -22,7 +22,7 @@ from ossimport.sources.s3 import Access
 from ossimport.sources.s3_place import find
 
 _START_SECONDS = 60.0
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 30.0
 RCLONE = shutil.which("rclone") or shutil.which("rclone", path=str(Path(sys.executable).parent))
 
 needs_rclone = pytest.mark.skipif(

@@ -15,7 +15,7 @@ from typing import Any
 import oss2
 
 _START_SECONDS = 60.0
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 30.0
 _ROOT = Path(__file__).parents[2]
 
 

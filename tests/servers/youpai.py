@@ -84,7 +84,7 @@ class YoupaiServer:
             yield self
         finally:
             self._server.shutdown()
-            thread.join(10)
+            thread.join(60)
             self._server.server_close()
 
     def put(self, key: str, body: bytes, seconds: int = 1_600_000_000, **headers: str) -> None:
@@ -230,7 +230,7 @@ def _handler(server: YoupaiServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
-        timeout = 10
+        timeout = 60
 
         def handle_any(self) -> None:
             size = int(self.headers.get("Content-Length") or 0)

@@ -268,7 +268,7 @@ async def test_large_reads_run_beside_the_loop(
 ) -> None:
     info = write(tmp_path / "file", bytes(local.SMALL + 1))
     source = open_local(tmp_path)
-    together = threading.Barrier(4, timeout=10)
+    together = threading.Barrier(4, timeout=60)
     real = os.read
 
     def disk(fd: int, size: int) -> bytes:

@@ -411,7 +411,7 @@ def test_a_master_that_dies_while_it_deletes_has_the_next_one_say_what_was_delet
     rounds.dest.delete = die  # type: ignore[method-assign]
     rounds.now = rounds.ledger.job(JOB.name).next_round_ms / 1000
     assert not Cluster.work(rounds).job.next_round_ms
-    assert wait_until(lambda: "to/cut off" not in rounds.dest.objects, 10)
+    assert wait_until(lambda: "to/cut off" not in rounds.dest.objects, 60)
     rounds.dest.delete = delete  # type: ignore[method-assign]
     rounds.master = rounds.new_master()
     rounds.source.put("back again", b"1")

@@ -33,7 +33,7 @@ def running(server: EmbeddedServer, log: Path) -> Iterator["subprocess.Popen[byt
     with log.open("a") as output:
         process = server.spawn(output)
     try:
-        assert wait_until(lambda: server.answer() is Answer.READY, 20), log.read_text()
+        assert wait_until(lambda: server.answer() is Answer.READY, 90), log.read_text()
         yield process
     finally:
         process.send_signal(signal.SIGTERM)

@@ -140,7 +140,7 @@ def test_one_that_never_becomes_ready_is_killed_unless_it_is_loading(stage: Stag
     assert not wait_until(lambda: stage.spawned[0].poll() is not None, 0.3)
     stage.is_loading = False
     stage.watched.look(3601.0)
-    assert wait_until(lambda: stage.spawned[0].poll() == -9, 10)
+    assert wait_until(lambda: stage.spawned[0].poll() == -9, 60)
 
 
 def test_one_that_cannot_be_spawned_counts_as_dead(stage: Stage) -> None:
@@ -166,7 +166,7 @@ def test_ending_it_waits_for_the_grace_and_then_kills(
     assert not (stage.working_dir / "run" / "worker.pid").exists()
     stage.code = STUBBORN
     stage.watched.look(1.0)
-    assert wait_until(lambda: "deaf" in (stage.working_dir / "log").read_text(), 10)
+    assert wait_until(lambda: "deaf" in (stage.working_dir / "log").read_text(), 60)
     stage.watched.ask_to_end()
     stage.watched.wait_for_end()
     assert stage.spawned[1].returncode == -9

@@ -84,7 +84,7 @@ def test_the_vendor_s_sdk_can_use_the_server(
         server.service,
         server.operator,
         "pass word",
-        timeout=10,
+        timeout=60,
         endpoint=f"127.0.0.1:{server.port}",
     )
     up.mkdir("/a/empty/")
@@ -98,7 +98,7 @@ def test_the_vendor_s_sdk_can_use_the_server(
     assert [item["type"] for item in page["files"]] == ["F"]
     assert keys_of(opened(server)) == ["a/\u4e2d b~.txt"]
     wrong = upyun.UpYun(
-        server.service, server.operator, "wrong", timeout=10, endpoint=f"127.0.0.1:{server.port}"
+        server.service, server.operator, "wrong", timeout=60, endpoint=f"127.0.0.1:{server.port}"
     )
     with pytest.raises(upyun.UpYunServiceException):
         wrong.getinfo("/a/\u4e2d b~.txt")
