@@ -17,8 +17,6 @@ from ossimport.sources import open_listing
 # print it once more. Masters and workers do set it up.
 logging.getLogger(credentials.__name__).addHandler(logging.NullHandler())
 
-CURE = "\n    cure: "  # as mistakes of the job file have it, on a line of its own
-
 # The transport cannot know who chose its address: here it is the job file.
 _CURES = {
     "ConnectionFailed": "check host and port in {domain}, and the network",
@@ -43,12 +41,12 @@ def preflight(system: SystemConfig, job: JobConfig) -> None:
     try:
         _check_source(system, job)
     except StorageError as error:
-        wrong.append(f"The source ({job.source.type}) cannot be used: {_told(error, at, CURE)}")
+        wrong.append(f"The source ({job.source.type}) cannot be used: {_told(error, at)}")
     try:
         with sandbox_for(system, job.dest.host, job.dest.port):
             asyncio.run(_check_dest(job))
     except StorageError as error:
-        told = _told(error, "destDomain", CURE)
+        told = _told(error, "destDomain")
         wrong.append(f"The destination (bucket {job.dest.bucket}) cannot be used: {told}")
     if wrong:
         raise PreflightError("\n".join(wrong))
@@ -92,11 +90,10 @@ async def _abort(config: DestConfig, uploads: Sequence[Upload]) -> list[tuple[Up
     return [(upload, _told(error, "destDomain")) for upload, error in left]
 
 
-def _told(error: StorageError, domain: str, before_cure: str = ". Cure: ") -> str:
-    """The error and its cure, ours if whoever raised it knew none.
-
-    `domain` is the key of the job file with its host.
-    """
-    what, _, cure = f"{error.code}: {error}".partition(". Cure: ")
-    cure = cure or _CURES.get(error.code, "").format(domain=domain)
-    return f"{what}{before_cure}{cure}" if cure else what
+def _told(error: StorageError, domain: str) -> str:
+    """The error, and its cure if whoever raised it knew none; `domain` is where its host is set."""
+    told = f"{error.code}: {error}"
+    cure = _CURES.get(error.code)
+    if cure is None or "Cure: " in told:
+        return told
+    return f"{told}. Cure: {cure.format(domain=domain)}"

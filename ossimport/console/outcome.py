@@ -2,6 +2,8 @@
 
 from ossimport.errors import ConfigError, JobError, OssImportError, PreflightError
 
+CURE = "\n    cure: "  # on a line of its own, whoever says it
+
 DONE = 0
 DECLINED = 1  # wrong usage, or the user would neither clean nor resume
 FAILED_TASKS = 2  # failed tasks remain
@@ -23,4 +25,4 @@ def explain(error: OssImportError) -> str:
         count = len(error.problems)
         what = "a mistake" if count == 1 else f"{count} mistakes"
         return f"Error: the configuration has {what}:\n{error}"
-    return f"Error: {error}"
+    return f"Error: {error}".replace(". Cure: ", CURE)

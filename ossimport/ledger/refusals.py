@@ -86,10 +86,11 @@ def unavailable(exc: Exception, place: RedisPlace) -> LedgerUnavailable | None:
     insecure = _on_tls(exc, place)
     if insecure is not None:
         return LedgerUnavailable(f"Redis at {place} cannot be reached over TLS: {insecure}.")
-    hint = ""
+    cure = "see that it runs, and that redisUrl, if it is set, leads to it"
     if place.tls is None and _cause(exc, ConnectionResetError):
-        hint = " (if it speaks TLS on this port, redisUrl begins with rediss://)"
-    return LedgerUnavailable(f"Redis at {place} does not answer: {exc}{hint}")
+        cure = "if it speaks TLS on this port, redisUrl begins with rediss://"
+    told = str(exc).rstrip(".")
+    return LedgerUnavailable(f"Redis at {place} does not answer: {told}. Cure: {cure}.")
 
 
 def _cure(exc: RedisError) -> str | None:
