@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
@@ -39,6 +40,7 @@ class Hosts:
         self._answer = answer
         self._port = 0
         self._servers: dict[str, asyncio.Server] = {}
+        self._serving = 0
 
     async def __call__(self, name: str, port: int) -> Sequence[str]:
         self.asked += 1
@@ -56,8 +58,15 @@ class Hosts:
     def stop(self, host: str) -> None:
         self._servers[host].close()
 
+    async def end(self) -> None:
+        """Wait until the servers have seen the end of all connections."""
+        async with asyncio.timeout(60):
+            while self._serving:
+                await asyncio.sleep(0.001)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.served.append(writer.get_extra_info("sockname")[0])
+        self._serving += 1
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while self._answer:
                 await reader.readuntil(b"\r\n\r\n")
@@ -65,6 +74,7 @@ class Hosts:
                 if self._answer is LAST:
                     break
         writer.close()
+        self._serving -= 1
 
 
 @contextlib.asynccontextmanager
@@ -77,7 +87,8 @@ async def listening(*hosts: str, answer: bytes = OK) -> AsyncIterator[Hosts]:
     finally:
         for host in hosts:
             found.stop(host)
-        await asyncio.sleep(0.01)  # the servers see the end of their connections
+        await asyncio.sleep(0.01)  # connections that were made for nothing are accepted
+        await found.end()
 
 
 async def get(transport: Transport, endpoint: Endpoint) -> None:
@@ -149,7 +160,7 @@ def test_an_address_that_is_silent_is_overtaken_once_and_then_left_alone(
             assert dialed.tried["127.0.0.3"] == 1
             assert hosts.asked == 1
 
-    monkeypatch.setattr(dialing, "_STAGGER_S", 0.2)
+    monkeypatch.setattr(dialing, "_STAGGER_S", 1.0)
     dialed.silent = {"127.0.0.3"}
     run(main())
 
@@ -173,7 +184,7 @@ def test_of_those_that_answer_in_one_moment_one_is_kept(
         async with listening(*HOSTS) as hosts:
             transport = Transport(resolve=hosts)
             await get(transport, hosts.endpoint)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while sum(connection._lost for connection in made) < len(HOSTS) - 1:
                     await asyncio.sleep(0.001)
             await get(transport, hosts.endpoint)
@@ -254,7 +265,7 @@ def test_old_connections_follow_the_name(run: Runner, monkeypatch: pytest.Monkey
             transport = Transport(resolve=hosts, max_age=0.2, keep_alive=0.5)
             await get(transport, hosts.endpoint)
             hosts.known = HOSTS[1:2]
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while hosts.served[-1] != "127.0.0.2":
                     await get(transport, hosts.endpoint)
                     await asyncio.sleep(0.001)
@@ -269,15 +280,13 @@ def test_a_connection_in_use_grows_old_between_requests_only(run: Runner) -> Non
         async with listening("127.0.0.1") as hosts:
             hosts.known = HOSTS[:1]
             transport = Transport(resolve=hosts, max_age=0.3, keep_alive=0.5)
-            loop = asyncio.get_running_loop()
-            until = loop.time() + 1.0
-            requests = 0
-            while loop.time() < until:
+            began, requests = time.monotonic(), 0
+            while len(hosts.served) < 4:
                 await get(transport, hosts.endpoint)
                 requests += 1
             await transport.close()
             assert requests > 2 * len(hosts.served)
-            assert 1 < len(hosts.served) < 10
+            assert time.monotonic() - began > 3 * 0.15
 
     run(main())
 
@@ -291,6 +300,6 @@ def test_a_connection_lost_while_it_is_made_is_no_connection(run: Runner) -> Non
                 with pytest.raises(Transient) as caught:
                     await get(transport, hosts.endpoint)
                 assert caught.value.code == "ConnectionReset"
-            await asyncio.wait_for(transport.close(), 5)
+            await asyncio.wait_for(transport.close(), 60)
 
     run(main())
