@@ -81,7 +81,8 @@ class End:
         made again; `attempts` is an own, exact limit.
         """
         patience = self._patience
-        successes, attempt, waited, began = self.successes, 0, 0.0, patience.clock()
+        successes, began = self.successes, patience.clock()
+        attempt, waited = 0, 0.0
         while True:
             try:
                 result = await request(*args)

@@ -91,6 +91,7 @@ class Troubled(MemoryDestination):
         self.before: dict[str, list[Exception | None]] = {}
         self.after: dict[str, list[Exception | None]] = {}
         self.flip = 0  # so many answers tell another CRC64
+        self.says_crc64 = True
         self.asked: list[str] = []
 
     async def _ask(self, op: str, work: Awaitable[object]) -> object:
@@ -112,7 +113,7 @@ class Troubled(MemoryDestination):
         if self.flip:
             self.flip -= 1
             return stored._replace(crc64=1)
-        return stored
+        return stored if self.says_crc64 else stored._replace(crc64=None)
 
     async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> StoredPart:
         part = await self._ask("part", super().upload_part(key, upload_id, number, body))
@@ -273,6 +274,13 @@ async def test_bytes_that_never_arrive_whole_are_a_failure(bench: Bench) -> None
     bench.dest.flip = 9
     result = await bench.copy(bench.source.put("a", b"x"))
     assert (result.outcome, result.code) == (Outcome.FAILED, "ChecksumMismatch")
+
+
+async def test_a_service_that_says_no_crc64_proves_the_size_alone(bench: Bench) -> None:
+    bench.dest.says_crc64 = False
+    bench.source.checksum = Checksum("crc64", str(crc64(b"hello")))
+    result = await bench.copy(bench.source.put("a", b"hello"))
+    assert (result.outcome, result.proof) == (Outcome.COPIED, Proof.SIZE)
 
 
 async def test_a_checksum_of_the_source_is_the_best_proof(bench: Bench) -> None:
@@ -682,6 +690,18 @@ def test_the_budget_is_kept_and_everyone_gets_a_turn(amounts: list[int], seed: i
         assert budget._held == 0
 
     asyncio.run(main())
+
+
+async def test_little_does_not_overtake_much_that_waits_for_the_budget() -> None:
+    budget = Budget(100)
+    assert budget.takes(60)
+    much = asyncio.create_task(budget.take(60))
+    await asyncio.sleep(0)
+    assert not budget.takes(10)
+    little = asyncio.create_task(budget.take(10))
+    budget.give(60)
+    await asyncio.gather(much, little)
+    assert budget._held == 70
 
 
 @pytest.mark.parametrize(
