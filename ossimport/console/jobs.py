@@ -207,7 +207,8 @@ def retry_text(ledger: Ledger, name: str) -> str:
 def clean(system: SystemConfig, job: str | None, *, no_archive: bool) -> None:
     """Forget a job, not the objects at OSS. Its records and logs move to master/history.
 
-    With a job goes what the verb `audit` has made of it, NAME-audit and NAME-extra.
+    With a job goes what the verb `audit` has made of it, NAME-audit and NAME-extra. JOB may be
+    left out where there is one only.
     """
     with borrow.ledger(system) as ledger:
         name = job or only_job(ledger, besides_parts=True)

@@ -45,7 +45,10 @@ def import_(
     no_start: bool,
     strict: bool,
 ) -> int:
-    """Submit a job, start the service, watch until all is copied, and report."""
+    """Submit a job, start the service, watch until all is copied, and report.
+
+    Default: conf/local_job.cfg.
+    """
     if yes and no_input:
         raise click.UsageError("--yes and --no-input exclude each other")
     if no_start and not system.redis_url:

@@ -15,7 +15,10 @@ from ossimport.service import borrow
 @click.argument("job", required=False)
 @with_system
 def pause(system: SystemConfig, job: str | None) -> None:
-    """Hold a job: workers end the objects that they are at, and hand its tasks back."""
+    """Hold a job: workers end the objects that they are at, and hand its tasks back.
+
+    JOB may be left out where there is one only.
+    """
     with borrow.ledger(system) as ledger:
         name = job or only_job(ledger)
         if not ledger.pause(name) and ledger.job(name).state is not JobState.PAUSED:
@@ -29,7 +32,10 @@ def pause(system: SystemConfig, job: str | None) -> None:
 @click.argument("job", required=False)
 @with_system
 def resume(system: SystemConfig, job: str | None) -> None:
-    """Let a paused job go on where it was."""
+    """Let a paused job go on where it was.
+
+    JOB may be left out where there is one only.
+    """
     with borrow.ledger(system) as ledger:
         name = job or only_job(ledger)
         if not actions.resume_job(ledger, name):
