@@ -6,10 +6,11 @@ from ossimport.transport.wire import Body
 
 # More would come back together, and keep each other waiting.
 _MOST = 16
+_LARGEST = 256 << 10  # bytes of a body that goes out with others; for more it saves nothing to wait
 
 
 class Outgoing:
-    """Holds back what is written in one turn of the event loop, up to _MOST requests.
+    """Holds back what is written in one turn of the event loop, up to _MOST requests, none large.
 
     A peer that waits for requests is woken by the first of them and finds the others there, where
     it would else be woken for each. That saves both sides processor time when the peer is near, and
@@ -25,7 +26,7 @@ class Outgoing:
         if not waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         waiting.append((transport, head, body))
-        if len(waiting) >= _MOST:
+        if len(waiting) >= _MOST or len(body) > _LARGEST:
             self._flush()
 
     def _flush(self) -> None:
