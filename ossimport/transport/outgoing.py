@@ -14,7 +14,7 @@ class Outgoing:
 
     A peer that waits for requests is woken by the first of them and finds the others there, where
     it would else be woken for each. That saves both sides processor time when the peer is near, and
-    costs no time that could be measured when it is far.
+    costs a far one's requests a few per cent of their time.
     """
 
     def __init__(self) -> None:
