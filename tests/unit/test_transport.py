@@ -39,6 +39,18 @@ def fixture_run(request: pytest.FixtureRequest) -> Runner:
     return lambda main: run_on(request.param, main)
 
 
+def unconnected() -> Connection:
+    """A connection that no event loop serves yet."""
+    return Connection(
+        "somewhere",
+        way=Way(),
+        step=1 << 20,
+        outgoing=Outgoing(),
+        scratch=memoryview(bytearray(1 << 10)),
+        on_lost=lambda _: None,
+    )
+
+
 def echo(peer: Peer) -> None:
     """Answer every request with its own bytes."""
     while True:
@@ -233,14 +245,7 @@ async def test_an_early_answer_is_seen_even_if_the_peer_takes_all_we_send() -> N
 
     answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
     transport = Greedy()
-    connection = Connection(
-        "somewhere",
-        way=Way(),
-        step=1 << 20,
-        outgoing=Outgoing(),
-        scratch=memoryview(bytearray(1 << 10)),
-        on_lost=lambda _: None,
-    )
+    connection = unconnected()
     connection.connection_made(transport)
     response = await connection.exchange("PUT", b"head", bytes(32 << 20), 0)
     assert response.status == 403
@@ -272,14 +277,7 @@ async def test_a_request_of_usual_size_is_one_write(size: int) -> None:
             return max(0, size - 64_000)
 
     transport = Kernel()
-    connection = Connection(
-        "somewhere",
-        way=Way(),
-        step=1 << 20,
-        outgoing=Outgoing(),
-        scratch=memoryview(bytearray(1 << 10)),
-        on_lost=lambda _: None,
-    )
+    connection = unconnected()
     connection.connection_made(transport)
     answer = connection.exchange("PUT", b"head", bytes(size), len(OK))
     if size == 100_000:
@@ -291,14 +289,7 @@ async def test_a_request_of_usual_size_is_one_write(size: int) -> None:
 
 
 async def test_a_connection_lost_on_the_way_to_tls_is_not_taken_for_a_good_one() -> None:
-    connection = Connection(
-        "somewhere",
-        way=Way(),
-        step=1 << 20,
-        outgoing=Outgoing(),
-        scratch=memoryview(b""),
-        on_lost=lambda _: None,
-    )
+    connection = unconnected()
     connection.connection_made(asyncio.Transport())
     assert connection.reusable
     connection.connection_lost(None)
