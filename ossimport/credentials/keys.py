@@ -119,6 +119,10 @@ class Keys:
                 self._refused, self._refusal = used, code
                 self.due = -math.inf
 
+    def have_ended(self, used: Credentials) -> bool:
+        """Whether `used` were to end by now."""
+        return used.expires <= self._clock()
+
     def _is_usable(self, now: float) -> bool:
         return now < self.current.expires and self.current != self._refused
 

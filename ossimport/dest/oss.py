@@ -265,13 +265,13 @@ class OssDestination:
         loop = asyncio.get_running_loop()
         left = RENEWALS
         while True:
-            used = await self._bucket.credentials()
+            used = await self._bucket.keys.get()
             try:
                 return await loop.run_in_executor(self._threads, self._call, op, key, call)
             except Fatal as exc:
                 if not left or not self._bucket.outlived(exc.code, used):
                     raise
-                left -= 1
+                left -= not self._bucket.keys.have_ended(used)
 
     def _call(self, op: str, key: str, call: Callable[[Any], T]) -> T:
         try:

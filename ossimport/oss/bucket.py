@@ -23,7 +23,7 @@ LARGEST_PAGE = 1000  # objects that one listing request may ask for
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _MAX_BODY = 64 << 20
-RENEWALS = 3  # for one request, as long as there are others each time
+RENEWALS = 3  # for one request, of credentials that should have lasted
 _DENIED = frozenset({400, 401, 403})
 _EXPIRED = frozenset({"SecurityTokenExpired", "InvalidSecurityToken", "InvalidAccessKeyId"})
 _MISREAD = frozenset({"/", "."})
@@ -124,34 +124,32 @@ class OssBucket:
         """
         path, sent = (key, key) if _PLAIN.fullmatch(key) else _encoded(key)
         target = f"{self._target_root}{sent}?{query}" if query else self._target_root + sent
-        left = RENEWALS
+        keys, left = self.keys, RENEWALS
+        used = keys.current
+
+        def signed() -> Mapping[str, str]:
+            nonlocal used
+            used = keys.current
+            if used is not self._signs_for:
+                self._make_signer(used)
+            return self._signer.sign(method, self._root + path, query, headers, self._clock())
+
         while True:
             try:
-                used, now = self._signs_for, self._clock()
-                if self.keys.due <= now or self.keys.current is not used:
-                    used = await self.credentials()
-                signed = self._signer.sign(method, self._root + path, query, headers, now)
+                if keys.due <= self._clock():
+                    await keys.get()
                 response = await self._transport.request(
                     self.endpoint, method, target, signed, body, max_body=max_body
                 )
             except StorageError as exc:
                 exc.op, exc.key = op, key
                 raise
-            if response.status not in _DENIED or self.keys.is_fixed:
+            if response.status not in _DENIED or keys.is_fixed:
                 return response
             refusal = read_refusal(response.status, response.headers, response.body)
             if not left or not self.outlived(refusal.code, used):
                 return response
-            left -= 1
-
-    async def credentials(self) -> Credentials:
-        """Those of now, and a signer for them."""
-        keys = self.keys
-        if keys.due <= self._clock():
-            await keys.get()
-        if keys.current is not self._signs_for:
-            self._make_signer(keys.current)
-        return self._signs_for
+            left -= not keys.have_ended(used)
 
     def outlived(self, code: str, used: Credentials) -> bool:
         """Whether `code` refuses the credentials, and there may be others: then ask again."""

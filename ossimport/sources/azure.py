@@ -8,6 +8,7 @@ import base64
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -110,6 +111,11 @@ class Access(NamedTuple):
     container: str
     secret: str  # a key of the account, or a SAS
 
+    @property
+    def sas(self) -> str:
+        """What to put behind the query; empty if requests are signed."""
+        return self.secret.lstrip("?&") if "sig=" in self.secret else ""
+
     def __repr__(self) -> str:
         return f"Access({self.endpoint}{self.root}, {self.container})"
 
@@ -145,20 +151,14 @@ class AzureSource(MarkerSource["_Azure"]):
 
 _check: tuple[type[Source], type[Tagged]] = (AzureSource, AzureSource)
 
-_Sign = Callable[[str, str, Mapping[str, str], Mapping[str, str]], tuple[str, dict[str, str]]]
-"""What to put behind the query, and the headers to send."""
+_Sign = Callable[[str, str, Mapping[str, str], Mapping[str, str]], Mapping[str, str]]
+"""The headers to send."""
 
 
 def _signed(access: Access, clock: Callable[[], float]) -> Callable[[], _Sign]:
     """How to make what signs the requests of one event loop."""
-    sas = access.secret.lstrip("?&")
-    if "sig=" in sas:
-        return lambda: (
-            lambda method, path, params, headers: (
-                sas,
-                {**headers, "x-ms-version": VERSION},
-            )
-        )
+    if access.sas:
+        return lambda: lambda method, path, params, headers: {**headers, "x-ms-version": VERSION}
     try:
         key = base64.b64decode(access.secret, validate=True)
     except ValueError:
@@ -167,9 +167,8 @@ def _signed(access: Access, clock: Callable[[], float]) -> Callable[[], _Sign]:
 
     def make() -> _Sign:
         signer = SharedKeySigner(access.account, key)
-        return lambda method, path, params, headers: (
-            "",
-            signer.sign(method, path, params, headers, clock()),
+        return lambda method, path, params, headers: signer.sign(
+            method, path, params, headers, clock()
         )
 
     return make
@@ -186,6 +185,7 @@ class _Azure:
         self._root = f"{access.root}/{access.container}"
         self._prefix = prefix
         self._transport = transport
+        self._sas = access.sas
         self._sign = sign
 
     async def page(
@@ -244,10 +244,10 @@ class _Azure:
         headers: Mapping[str, str],
         max_body: int,
     ) -> Response:
-        sas, signed = self._sign(method, path, params, headers)
         pairs = [f"{name}={quote(value, safe='')}" for name, value in params.items()]
-        query = "&".join([*pairs, sas] if sas else pairs)
+        query = "&".join([*pairs, self._sas] if self._sas else pairs)
         target = f"{path}?{query}" if query else path
+        signed = partial(self._sign, method, path, params, headers)
         return await self._transport.request(
             self._endpoint, method, target, signed, max_body=max_body
         )

@@ -164,10 +164,14 @@ class _Bos:
     ) -> Response:
         # Sent as it is signed: whether the service decodes a path before it compares, nobody says.
         path = self._root + quote(key, errors="surrogateescape")
-        signed = self._signer.sign(method, path, query, self._host, self._clock())
+
+        def signed() -> Mapping[str, str]:
+            signature = self._signer.sign(method, path, query, self._host, self._clock())
+            return {**headers, **signature}
+
         target = f"{path}?{query}" if query else path
         return await self._transport.request(
-            self._endpoint, method, target, {**headers, **signed}, max_body=max_body
+            self._endpoint, method, target, signed, max_body=max_body
         )
 
     def _refused(self, response: Response, op: str, key: str) -> StorageError:

@@ -195,15 +195,20 @@ class _Cos:
         headers: Mapping[str, str],
         max_body: int,
     ) -> Response:
-        sent = {**headers, **self._token}
-        sent["authorization"] = self._signer.sign(
-            method, self._root + key, params, sent | self._host, self._clock()
-        )
+        def signed() -> Mapping[str, str]:
+            sent = {**headers, **self._token}
+            path = self._root + key
+            return sent | {
+                "authorization": self._signer.sign(
+                    method, path, params, sent | self._host, self._clock()
+                )
+            }
+
         target = self._root + encoded(key)
         if params:
             target += "?" + "&".join([f"{k}={_quoted(v)}" for k, v in params.items()])
         return await self._transport.request(
-            self._endpoint, method, target, sent, max_body=max_body
+            self._endpoint, method, target, signed, max_body=max_body
         )
 
     def _refused(self, response: Response, op: str, key: str) -> StorageError:

@@ -174,11 +174,13 @@ class _Ks3:
     async def _send(
         self, method: str, key: str, query: str, headers: Mapping[str, str], max_body: int
     ) -> Response:
-        signed = self._signer.sign(method, key, self._clock())
+        def signed() -> Mapping[str, str]:
+            return {**headers, **self._signer.sign(method, key, self._clock())}
+
         path = encode_path(self._root, key)
         target = f"{path}?{query}" if query else path
         return await self._transport.request(
-            self._endpoint, method, target, {**headers, **signed}, max_body=max_body
+            self._endpoint, method, target, signed, max_body=max_body
         )
 
     def _refused(self, response: Response, op: str, key: str) -> StorageError:

@@ -201,8 +201,11 @@ class _Interface:
     ) -> T:
         """What an interface, rs or rsf, says in JSON; raises what a refusal means."""
         where = (self._hosts or await self._find_hosts(op))[service]
-        headers = self._signer.headers("GET", host_header(where), target, self._clock())
-        response = await self._transport.request(where, "GET", target, headers, max_body=MAX_PAGE)
+
+        def signed() -> Mapping[str, str]:
+            return self._signer.headers("GET", host_header(where), target, self._clock())
+
+        response = await self._transport.request(where, "GET", target, signed, max_body=MAX_PAGE)
         return self._understood(where, response, op, key, parse)
 
     async def read(

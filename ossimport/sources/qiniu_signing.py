@@ -8,7 +8,7 @@ import hmac
 import time
 
 _FORM = "application/x-www-form-urlencoded"  # must be signed if it is sent, and tools send it
-_LIFE_S = 3600  # of a URL; it has to begin in that time, not to end
+_LIFE_S = 86400  # of a URL, from when it waits for its turn until the request begins
 
 
 class QiniuSigner:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _MAX_TOKENS = 256  # that are kept: of pages that threads walk, and of those that are only looked at
 _UNCLEAR = frozenset({301, 307, 400, 403})  # another region, or many other reasons
-_RENEWALS = 3  # of credentials, for one request, as long as there are others each time
+_RENEWALS = 3  # for one request, of credentials that should have lasted
 _DENIED = frozenset({400, 401, 403})
 _EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"})
 _REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
@@ -109,30 +109,31 @@ class _Site:
             credentials.security_token,
         )
 
-    async def credentials(self) -> Credentials:
-        """Those of now, and a signer for them."""
-        keys = self.keys
-        if keys.due <= self._clock():
-            await keys.get()
-        if keys.current is not self._signs_for:
-            self._make_signer(keys.current)
-        return self._signs_for
-
     async def send(
         self, method: str, key: str, query: str, headers: Mapping[str, str], max_body: int
-    ) -> Response:
-        """Send a request, whatever its answer, signed with what `credentials` gave last.
+    ) -> tuple[Response, Credentials]:
+        """Send a request, whatever its answer; say whose it was, too.
 
         `query` is by `encode_query`.
         """
         # As it is signed: there are servers that verify the path as it came. Whoever tidies it up
         # on the way makes the signature wrong, and no other object of it.
         path = self._root + encode_path(key)
-        signed = self._signer.sign(method, path, query, self._clock())
         target = f"{path}?{query}" if query else path
+        used = self.keys.current
+
+        def signed() -> Mapping[str, str]:
+            nonlocal used
+            used = self.keys.current
+            if used is not self._signs_for:
+                self._make_signer(used)
+            return {**headers, **self._signer.sign(method, path, query, self._clock())}
+
+        if self.keys.due <= self._clock():
+            await self.keys.get()
         try:
-            return await self._transport.request(
-                self.endpoint, method, target, {**headers, **signed}, max_body=max_body
+            response = await self._transport.request(
+                self.endpoint, method, target, signed, max_body=max_body
             )
         except Transient as exc:
             if self.place.in_path or exc.code not in _NOT_FOUND_BY_NAME:
@@ -140,6 +141,7 @@ class _Site:
             message = f"{exc}. Cure: check srcDomain; if the store has no names for its buckets, "
             message += f"write {self.place.endpoint}: with a port, the bucket is in the path"
             raise Transient(message, code=exc.code) from exc
+        return response, used
 
 
 class _S3:
@@ -184,9 +186,9 @@ class _S3:
             return response
         # It has no body that could say why.
         one_byte = {**headers, "range": "bytes=0-0"}
-        used = await site.credentials()
+        used = site.keys.current
         told = await self._send("GET", path, "", one_byte, max_body)
-        if self._site is not site or await site.credentials() != used:  # that is why
+        if self._site is not site or site.keys.current != used:  # that is why
             return await self._send(method, path, "", headers, max_body)
         return told if told.status == response.status else response
 
@@ -259,15 +261,12 @@ class _S3:
     ) -> Response:
         """Send a request, once more if the bucket turns out to be in another region."""
         site, left = self._site, _RENEWALS
-        used = await site.credentials()
-        response = await site.send(method, key, query, headers, max_body)
+        response, used = await site.send(method, key, query, headers, max_body)
         while left and self._outlived(response, used):
-            used, left = await site.credentials(), left - 1
-            response = await site.send(method, key, query, headers, max_body)
+            left -= not site.keys.have_ended(used)
+            response, used = await site.send(method, key, query, headers, max_body)
         if response.status in _UNCLEAR and self._moved(site, response):
-            site = self._site
-            await site.credentials()
-            return await site.send(method, key, query, headers, max_body)
+            response, _ = await self._site.send(method, key, query, headers, max_body)
         return response
 
     def _outlived(self, response: Response, used: Credentials) -> bool:

@@ -248,7 +248,10 @@ class _Service:
         self, method: str, path: str, headers: Mapping[str, str], max_body: int
     ) -> Response:
         target = self._root + path
-        signed = {**headers, **self._signer.sign(method, target, self._clock())}
+
+        def signed() -> Mapping[str, str]:
+            return {**headers, **self._signer.sign(method, target, self._clock())}
+
         return await self._transport.request(
             self._access.endpoint, method, target, signed, max_body=max_body
         )

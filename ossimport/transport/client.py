@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 from ossimport.errors import Transient
@@ -18,7 +18,7 @@ from ossimport.transport.outgoing import Outgoing
 from ossimport.transport.pool import Pool
 from ossimport.transport.proxy import Proxies, through
 from ossimport.transport.tls import ResumingContext
-from ossimport.transport.wire import Body, Endpoint, Response, encode_head
+from ossimport.transport.wire import Body, Endpoint, Headers, Response, encode_head
 
 # Bytes of body per write: as many as the kernel's buffer may hold, or we are woken for less. uvloop
 # copies none of them.
@@ -88,18 +88,19 @@ class Transport:
         endpoint: Endpoint,
         method: str,
         target: str,
-        headers: Mapping[str, str],
+        headers: Headers,
         body: Body = b"",
         *,
         max_body: int = 64 << 20,
     ) -> Response:
         """Send a request and return its complete response, whatever its status.
 
-        `target` is the encoded path and query. Host and Content-Length are added; a Host among
-        `headers` wins. `body` is sent without copies if it is large, and must stay as it is until
-        this returns. Requests must be idempotent: one that meets a kept-alive connection which the
-        server closes before a byte of its answer is sent again, once, on a new connection. Nothing
-        else is tried again.
+        `target` is the encoded path and query. `headers` may be what makes them when the request
+        goes out: hours may pass until its turn comes, and no signature lasts for so long. Host and
+        Content-Length are added; a Host among `headers` wins. `body` is sent without copies if it
+        is large, and must stay as it is until this returns. Requests must be idempotent: one that
+        meets a kept-alive connection which the server closes before a byte of its answer is sent
+        again, once, on a new connection. Nothing else is tried again.
 
         Raises Transient for whatever happens on the way (Timeout, ConnectionReset,
         ConnectionRefused, ConnectionFailed, DnsFailure, TlsError, BadResponse),
@@ -115,12 +116,13 @@ class Transport:
             first = await pool.way.begin(size, max_body)
             pool = self._pools.get(endpoint) or self._open(endpoint)
         proxy = pool.forward
-        if proxy is not None:
-            target, headers = f"http://{pool.host}{target}", {**headers, **proxy.headers}
-        head = encode_head(pool.host, method, target, headers, size)
         connection = pool.kept() or await pool.take()
         began = time.monotonic()
         try:
+            sent = headers() if callable(headers) else headers
+            if proxy is not None:
+                target, sent = f"http://{pool.host}{target}", {**sent, **proxy.headers}
+            head = encode_head(pool.host, method, target, sent, size)
             try:
                 response = await connection.exchange(method, head, body, max_body, first)
             except Stale:

@@ -1,11 +1,12 @@
 """HTTP/1.1 on the wire: the values that travel, and the bytes of a request's head."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 Body = bytes | bytearray | memoryview
+Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _WITH_BODY = frozenset({"PUT", "POST", "PATCH"})

@@ -106,8 +106,8 @@ def test_a_token_of_the_job_file_is_replaced_by_submitting_again(demo: Migration
 
     demo.apply()
     demo.verb("start")
-    demo.limit(150_000)
-    write(12.0)
+    demo.limit(100_000)
+    write(20.0)
     demo.verb("submit", str(demo.job_file))
     job = demo.finish()
     assert (job["state"], job["objects"]["failed"]) == ("Abort", 0), demo.logs()

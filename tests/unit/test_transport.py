@@ -3,10 +3,12 @@
 import asyncio
 import datetime
 import ipaddress
+import math
 import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ossimport.errors import Transient
+from ossimport.limits.gate import Gate
 from ossimport.limits.way import Way
 from ossimport.throttle import LocalCell, bandwidth
 from ossimport.transport import Endpoint, Transport
@@ -340,7 +343,7 @@ def test_a_connection_that_the_server_closes_is_not_used_again(run: Runner, answ
     assert server.connections == 5
 
 
-def test_what_cannot_be_sent_is_refused_before_a_connection_is_made(run: Runner) -> None:
+def test_what_cannot_be_sent_is_refused_before_a_byte_of_it_is_sent(run: Runner) -> None:
     async def main() -> None:
         transport = Transport()
         for target, headers in [("/\r\nX: y", {}), ("/", {"X": "1\r\nY: 2"}), ("/", {"A\n": "1"})]:
@@ -348,11 +351,53 @@ def test_what_cannot_be_sent_is_refused_before_a_connection_is_made(run: Runner)
                 await transport.request(server.endpoint, "GET", target, headers)
         with pytest.raises(ValueError, match="scheme"):
             await transport.request(Endpoint("ftp", "h", 21), "GET", "/", {})
+        sent = await transport.request(server.endpoint, "GET", "/good", {})
+        assert sent.body.startswith(b"GET /good ")
         await transport.close()
 
     with RawServer(echo) as server:
         run(main())
-    assert server.connections == 0
+    assert server.connections == 1
+
+
+def test_headers_are_made_when_the_turn_of_their_request_has_come(run: Runner) -> None:
+    async def main() -> None:
+        gate, way = Gate(), Way()
+        gate.set(0.0)
+        way.lead([gate])
+        transport = Transport(max_connections=1, way_to=lambda _: way)
+        made: list[int] = []
+
+        def headers(number: int) -> dict[str, str]:
+            made.append(number)
+            return {"x-number": str(number)}
+
+        waiting = [
+            asyncio.create_task(
+                transport.request(server.endpoint, "GET", "/", partial(headers, number))
+            )
+            for number in range(2)
+        ]
+        await asyncio.sleep(0)
+        assert made == []  # a limit holds them both back
+        gate.set(math.inf)
+        await asyncio.to_thread(reached.wait, DEADLINE)
+        assert made == [0]  # there is one connection
+        release.set()
+        answers = await asyncio.gather(*waiting)
+        assert [b"x-number: %d\r\n" % n in a.body for n, a in enumerate(answers)] == [True, True]
+        assert made == [0, 1]
+        await transport.close()
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_head():
+            reached.set()
+            release.wait(DEADLINE)
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(head), head))
+
+    reached, release = threading.Event(), threading.Event()
+    with RawServer(script) as server:
+        run(main())
 
 
 class Authority:
