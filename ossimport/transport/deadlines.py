@@ -26,23 +26,29 @@ class Limits(NamedTuple):
 
 
 class Watch:
-    """What one connection had moved when it was last looked at."""
+    """What one connection had moved when it was last looked at.
+
+    The time for which we stood still ourselves, and so came too late to look, is not the server's.
+    """
 
     def __init__(self, connection: Connection, now: float, aged_at: float = inf) -> None:
         self.connection = connection
         self._aged_at = aged_at
+        self._looked_at = now
         self._restart(now)
 
     def look(self, now: float, limits: Limits) -> None:
         """End the request, or the idle connection, if it is past a deadline."""
         connection = self.connection
         connection.aged = now >= self._aged_at
+        late = now - self._looked_at - limits.tick
+        self._looked_at = now
         if connection.exchanges != self._exchange:
             self._restart(now)
         elif connection.reusable:
             if connection.aged or 0 < limits.keep_alive <= now - self._moved_at:
                 connection.abort()
-        elif what := self._overdue(now, limits):
+        elif what := self._overdue(now, limits, late if late > limits.tick else 0.0):
             connection.fail(timed_out(connection.where, what))
 
     def _restart(self, now: float) -> None:
@@ -50,7 +56,9 @@ class Watch:
         self._began = self._moved_at = self._window_at = now
         self._moved = self._window = self.connection.progress()[0]
 
-    def _overdue(self, now: float, limits: Limits) -> str:
+    def _overdue(self, now: float, limits: Limits, stood_still: float) -> str:
+        self._moved_at += stood_still
+        self._window_at += stood_still
         if 0 < limits.total <= now - self._began:
             return f"the request took more than {limits.total:g} s"
         moved, thinking = self.connection.progress()

@@ -56,6 +56,27 @@ def test_a_request_that_moves_no_byte_ends_after_the_idle_time() -> None:
     assert "http://h:80" in str(connection.error)
 
 
+def stopped_for_39_s(per_second: int) -> tuple[int, Scripted]:
+    """The second in which a request ends, or 89, if we could not look for a while."""
+    connection = Scripted()
+    watch = Watch(connection, 0.0)
+    connection.exchanges += 1
+    for now in (*range(1, 8), *range(47, 90)):
+        connection.moved += per_second
+        watch.look(float(now), LIMITS)
+        if connection.error is not None:
+            break
+    return now, connection
+
+
+def test_the_time_for_which_we_stood_still_ourselves_is_not_the_servers() -> None:
+    ended, connection = stopped_for_39_s(0)
+    assert ended == 11 + 39
+    assert "no byte moved for 10 s" in str(connection.error)
+    ended, connection = stopped_for_39_s(60)
+    assert (ended, connection.error) == (89, None)
+
+
 def test_a_server_that_thinks_is_not_slow_but_idle() -> None:
     connection = Scripted()
     connection.thinking = True
