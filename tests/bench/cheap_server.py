@@ -15,9 +15,10 @@ from urllib.parse import urlencode
 
 from tests.bench.authority import CA_FILE
 from tests.bench.measure import SERVER_CORES, on_cores
+from tests.servers.installation import free_port
 
 ROOT = Path(__file__).parents[2]
-START_S = 20.0
+START_S = 60.0
 
 
 class Stats(NamedTuple):
@@ -92,7 +93,7 @@ def cheap_server(
     directory: Path, *, delay_ms: float = 0.0, tls: bool = False
 ) -> Iterator[CheapServer]:
     """Run a server; its certificates, if any, go to `directory`."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "tests.bench.server", "--port", str(port)]
     command += ["--delay-ms", str(delay_ms), *(("--tls", str(directory)) if tls else ())]
     with on_cores(SERVER_CORES):
@@ -113,10 +114,3 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.02)
     raise RuntimeError("the cheap server does not start")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -6,12 +6,13 @@ import shutil
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ossimport.service.processes import wait_until
-from tests.servers.installation import Installation, free_port, is_running
+from tests.servers.installation import PATIENCE_S, Installation, free_port, is_running
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +68,7 @@ def test_every_process_that_is_killed_is_started_again_and_redis_keeps_its_data(
     assert installation.run("start").returncode == 0
     for name in ("redis", "master", "worker", "sandbox"):
         old = installation.kill(name)
-        assert wait_until(lambda: began_again(installation, name, old), 90), name  # noqa: B023 -- used at once
+        assert wait_until(lambda: began_again(installation, name, old), PATIENCE_S), name  # noqa: B023 -- used at once
     assert installation.stat()["jobName"] == "local_test"
 
 
@@ -111,13 +112,19 @@ def test_two_installations_do_not_disturb_each_other(
         other.clear()
 
 
+def copy_if_there(source: str, target: str) -> None:
+    """What runs writes and renames meanwhile."""
+    with suppress(FileNotFoundError):
+        shutil.copy2(source, target)
+
+
 def test_a_copy_of_a_running_installation_leaves_the_running_one_alone(
     installation: Installation, tmp_path: Path
 ) -> None:
     assert installation.run("start").returncode == 0
     before = installation.pids()
     copied = tmp_path / "copied"
-    shutil.copytree(installation.wd, copied)
+    shutil.copytree(installation.wd, copied, copy_function=copy_if_there)
     installation.configure(workingDir=copied)
     assert installation.run("stop").stdout == "Import service is not running.\n"
     assert installation.run("stat", "--json").returncode == 0
@@ -168,17 +175,17 @@ def test_an_interrupted_start_leaves_nothing_running(
     installation: Installation, number: signal.Signals
 ) -> None:
     starting = installation.begin("start")
-    assert wait_until(lambda: "redis" in installation.pids(), 90)
+    assert wait_until(lambda: "redis" in installation.pids(), PATIENCE_S)
     supervisor = installation.pids()["supervisor"]
     os.kill(starting.pid, number)
-    starting.wait(90)
-    assert wait_until(lambda: not is_running(supervisor), 90)
+    starting.wait(PATIENCE_S)
+    assert wait_until(lambda: not is_running(supervisor), PATIENCE_S)
     assert installation.pids() == {}
 
 
 def test_two_starts_at_once_make_one_service(installation: Installation) -> None:
     both = [installation.begin("start") for _ in range(2)]
-    assert [start.wait(150) for start in both] == [0, 0]
+    assert [start.wait(PATIENCE_S) for start in both] == [0, 0]
     assert set(installation.pids()) == ALL
     assert installation.stop().returncode == 0
     assert installation.pids() == {}

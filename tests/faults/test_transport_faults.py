@@ -19,6 +19,7 @@ from ossimport.errors import Permanent, StorageError, Transient
 from ossimport.limits.way import Way
 from ossimport.throttle import Throttle
 from ossimport.transport import Endpoint, Response, Transport
+from tests.servers.installation import free_port
 from tests.servers.raw_http import DEADLINE, LOOPS, Peer, RawServer, run_on
 from tests.unit.test_transport import Authority
 
@@ -551,8 +552,7 @@ def test_a_slow_reader_is_not_taken_for_a_dead_one(run: Runner) -> None:
 
 
 def test_nothing_listens(run: Runner) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        endpoint = Endpoint("http", "127.0.0.1", taken.getsockname()[1])
+    endpoint = Endpoint("http", "127.0.0.1", free_port())
     error = run(failure(ask(endpoint)))
     assert error.code == "ConnectionRefused"
     assert str(endpoint) in str(error)
@@ -566,8 +566,7 @@ def test_a_connection_that_cannot_be_made_frees_its_place(run: Runner) -> None:
                 await failure(transport.request(endpoint, "GET", "/k", {}))
         await transport.close()
 
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        endpoint = Endpoint("http", "127.0.0.1", taken.getsockname()[1])
+    endpoint = Endpoint("http", "127.0.0.1", free_port())
     run(main())
 
 

@@ -165,7 +165,7 @@ def test_a_job_of_the_type_audit_is_submitted_like_any_other(copied: Migration) 
         jobs = json.loads(copied.verb("stat", "--json"))["jobs"]
         return next(job for job in jobs if job["jobName"] == "my_audit")
 
-    wait_for(lambda: mine()["state"] != "Running", "the end of the audit", 90)
+    wait_for(lambda: mine()["state"] != "Running", "the end of the audit")
     assert (mine()["state"], mine()["objects"]["skipped"]) == ("Succeed", len(copied.sent()))
     # The file by `audit`: it is an audit itself, and gets no other name.
     done = copied.run("audit", str(file), "--json")

@@ -26,11 +26,11 @@ def made(tmp_path: Path) -> Iterator[Migration]:
 
 
 def after(made: Migration, number: int) -> Any:
-    """The state in which round `number`, or a later one, is over."""
+    """A state in which a round is over, `number` or a later one."""
 
     def is_over(job: dict[str, Any]) -> bool:
         now = job["round"]
-        return bool(now["number"] > number or (now["number"] == number and now["isOver"]))
+        return bool(now["number"] >= number and now["isOver"])
 
     return made.wait_until(is_over)
 
@@ -107,8 +107,7 @@ def test_what_is_gone_from_the_source_is_deleted_if_the_job_says_so(made: Migrat
     def lists() -> list[str]:
         return [path.read_text() for path in made.tree.glob("rounds/*/deleted.list")]
 
-    wait_for(lists, "the list of what was deleted")
-    assert lists() == ["sub/goes too\tDeleted\t\n"]
+    wait_for(lambda: lists() == ["sub/goes too\tDeleted\t\n"], "the list of what was deleted")
 
 
 def test_the_upload_that_a_failed_object_left_is_aborted_when_its_round_ends(

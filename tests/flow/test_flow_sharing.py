@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers.installation import PATIENCE_S
 from tests.servers.migration import Migration, migration, wait_for
 from workers.run_task import LEASE_S
 
@@ -47,14 +48,14 @@ def parts(made: Migration) -> int:
     return sum(b" cut-from=" in path.read_bytes() for path in made.tree.glob("*_tasks/*/TASK"))
 
 
-def ends_complete(made: Migration, seconds: float = 120) -> None:
-    arrives(made, seconds)
+def ends_complete(made: Migration) -> None:
+    arrives(made)
     assert made.uploads() == []
 
 
-def arrives(made: Migration, seconds: float = 120) -> None:
+def arrives(made: Migration) -> None:
     made.limit(None)
-    job = made.finish(seconds)
+    job = made.finish()
     assert job["state"] == "Succeed", job
     assert job["objects"]["copied"] == job["objects"]["listed"] == FILES
     assert job["tasks"]["failed"] == 0
@@ -100,7 +101,7 @@ def test_a_worker_that_leaves_gives_its_rest_to_another_within_seconds(running: 
     process = running.join(0)
     running.wait_until(lambda job: len(holders(job)) == 2)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_S) == 0
     ends_complete(running)
     assert "is gone" not in running.logs()  # nobody had to wait for a lease
 

@@ -11,12 +11,12 @@ from tests.servers.migration import Migration, migration, wait_for
 
 pytestmark = pytest.mark.slow
 
-FILES = 200
+FILES = 1000
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Migration]:
-    """A job that takes some seconds, caught when a part of it is done."""
+    """A job that takes more than a minute as it is, caught when a part of it is done."""
     with migration(tmp_path / "home", taskObjectCountLimit=20) as made:
         rng = random.Random(5)
         for index in range(FILES):

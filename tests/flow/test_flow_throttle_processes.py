@@ -17,6 +17,8 @@ from ossimport.ledger.redis import RedisLedger, open_ledger
 from ossimport.limits.limit import ALL, Limit, job_scope
 from ossimport.limits.timetable import Rates
 from tests.servers.counting_sink import Sink, counting_sink
+from tests.servers.installation import PATIENCE_S
+from tests.servers.migration import wait_for
 from tests.servers.valkey import Valkey, valkey
 
 pytestmark = pytest.mark.slow
@@ -40,11 +42,9 @@ def senders(server: Valkey, sink: Sink, size: int, runners: int) -> Iterator[Non
     ]
     try:
         ledger = open_ledger(server.url)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if any(rate.holders == PROCESSES for rate in ledger.in_force()):
-                break
-            time.sleep(0.1)
+        wait_for(
+            lambda: any(rate.holders == PROCESSES for rate in ledger.in_force()), "all senders"
+        )
         ledger.close()
         yield
     finally:
@@ -86,9 +86,7 @@ def test_what_comes_is_what_is_allowed_two_seconds_after_a_change(
         # Without the server everybody goes on for two seconds, and then stops.
         server.kill()
         killed = time.monotonic()
-        time.sleep(4)
-        late = min(sink.lateness.seconds(killed, killed + 4), 1.2)
-        assert sink.bytes_per_s(killed + 2.3 + late, killed + 4) == 0
+        wait_for(lambda: is_quiet(sink, killed), "all to stop")
         server.restart()
         settles(sink, sink.bytes_per_s, 6e6, time.monotonic())
 
@@ -108,7 +106,13 @@ def settles(
         if came > 0.75:
             return
         begin += 1
-        assert begin < changed + 60, came
+        assert begin < changed + PATIENCE_S, came
+
+
+def is_quiet(sink: Sink, since: float) -> bool:
+    """Nothing has come for a second and a half."""
+    now = time.monotonic()
+    return now > since + 1.5 and not sink.bytes_per_s(now - 1.5, now)
 
 
 def _calls(ledger: RedisLedger) -> int:
@@ -123,14 +127,22 @@ def test_requests_are_limited_and_a_service_that_refuses_is_obeyed_by_all(
     with counting_sink() as sink, senders(server, sink, 500, 20):
         changed = limit(ledger, job_scope(JOB.name), None, 120)
         settles(sink, sink.requests_per_s, 120, changed)
-        sink.takes = 150.0
+        sink.takes = 60.0  # less than they have sent just now, on this machine
         freed = limit(ledger, job_scope(JOB.name), None)
-        time.sleep(11)
-        first = sink.requests_per_s(freed + 1, freed + 2.5, taken=False)
-        later = sink.requests_per_s(freed + 5, freed + 11, taken=False)
-        taken = sink.requests_per_s(freed + 5, freed + 11)
-        assert first > 30
-        assert later < first / 3
-        assert taken > 150 * 0.5
-        [told] = [rate for rate in ledger.in_force() if rate.obeyed is not None]
-        assert told.rate == f"slow 127.0.0.1:{sink.port}"
+        wait_for(lambda: obeyed(ledger) == [f"slow 127.0.0.1:{sink.port}"], "all to obey")
+        seconds = range(int(time.monotonic() - freed))
+        most = max(sink.requests_per_s(freed + n, freed + n + 1, taken=False) for n in seconds)
+        assert most > sink.takes / 4
+        wait_for(lambda: is_used_well(sink, most), "the service to be used and spared")
+
+
+def obeyed(ledger: RedisLedger) -> list[str]:
+    """The rates that a service has made known by refusals."""
+    return [rate.rate for rate in ledger.in_force() if rate.obeyed is not None]
+
+
+def is_used_well(sink: Sink, most: float) -> bool:
+    """For six seconds it has been asked for much of what it takes, and has refused few requests."""
+    now = time.monotonic()
+    refused = sink.requests_per_s(now - 6, now, taken=False)
+    return refused < most / 3 and sink.requests_per_s(now - 6, now) > sink.takes / 2

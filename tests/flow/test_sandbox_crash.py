@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,11 @@ from oss2.models import PartInfo
 
 from ossimport.errors import ServiceError
 from ossimport.sandbox.server import serve
+from tests.servers.installation import PATIENCE_S
+from tests.servers.migration import wait_for
 from tests.servers.sandbox import RunningSandbox, run_sandbox
 
 WRITERS = 8
-DEADLINE = 60.0  # seconds
 
 
 def body_of(key: str, version: int) -> bytes:
@@ -77,12 +77,14 @@ def test_what_was_acknowledged_survives_kill_9_and_nothing_is_half(tmp_path: Pat
             writers = [Writer(sandbox, number) for number in range(WRITERS)]
             for writer in writers:
                 writer.start()
-            deadline = time.monotonic() + DEADLINE
-            while sum(max(w.acknowledged.values(), default=0) for w in writers) < 100 + rounds:
-                assert time.monotonic() < deadline
+            enough = 100 + rounds
+            wait_for(
+                lambda: sum(max(w.acknowledged.values(), default=0) for w in writers) >= enough,  # noqa: B023 -- used at once
+                "writes to be acknowledged",
+            )
             sandbox.kill()
             for writer in writers:
-                writer.join(DEADLINE)
+                writer.join(PATIENCE_S)
         with run_sandbox(tmp_path, port=port) as sandbox:
             bucket = sandbox.oss2()
             with bucket.session.session:
@@ -153,7 +155,8 @@ def test_a_full_disk_is_told_and_leaves_no_half_object(sandbox: RunningSandbox) 
             assert (caught.value.status, caught.value.code) == (500, "InternalError")
         assert bucket.get_object("old").read() == b"old" * 100_000
         assert not bucket.object_exists("new")
-        assert [path.stat().st_size for path in data_files(sandbox)] == [300_000]
+        wait_for(lambda: len(data_files(sandbox)) == 1, "what did not fit to go")
+        assert data_files(sandbox)[0].stat().st_size == 300_000
         resource.prlimit(sandbox.pid, resource.RLIMIT_FSIZE, before)
         bucket.put_object("new", b"x" * (limit + 4_000_000))
         assert bucket.head_object("new").content_length == limit + 4_000_000
@@ -190,11 +193,8 @@ def test_a_body_that_breaks_off_leaves_nothing(sandbox: RunningSandbox) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port)) as client:
         client.sendall(f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n".encode())
         client.sendall(b"x" * 300_000)
-        deadline = time.monotonic() + DEADLINE
-        while not data_files(sandbox):
-            assert time.monotonic() < deadline
-    while data_files(sandbox):
-        assert time.monotonic() < deadline
+        wait_for(lambda: data_files(sandbox), "the first half to come")
+    wait_for(lambda: not data_files(sandbox), "the first half to go")
     with bucket.session.session:
         assert not bucket.object_exists("k")
 
@@ -206,14 +206,12 @@ def test_of_two_writers_that_forbid_overwriting_one_wins(sandbox: RunningSandbox
     with bucket.session.session, socket.create_connection(("127.0.0.1", sandbox.port)) as late:
         late.sendall(f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n".encode())
         late.sendall(b"x-oss-forbid-overwrite: true\r\n\r\n" + b"x" * 100_000)
-        deadline = time.monotonic() + DEADLINE
-        while not data_files(sandbox):
-            assert time.monotonic() < deadline
+        wait_for(lambda: data_files(sandbox), "the first half to come")
         bucket.put_object("k", b"first", headers=headers)
         late.sendall(b"x" * 100_000)
         assert late.recv(100).startswith(b"HTTP/1.1 409 ")
         assert bucket.get_object("k").read() == b"first"
-        assert not data_files(sandbox)
+        wait_for(lambda: not data_files(sandbox), "the late body to go")
 
 
 def test_a_reader_gets_the_version_that_it_began_with(sandbox: RunningSandbox) -> None:
@@ -226,7 +224,7 @@ def test_a_reader_gets_the_version_that_it_began_with(sandbox: RunningSandbox) -
         rest = b"".join(reading)
         assert start + rest == b"old" * 10_000_000
         assert bucket.get_object("k").read() == b"new"
-    assert data_files(sandbox) == []
+    wait_for(lambda: not data_files(sandbox), "what was read to go")
 
 
 def test_memory_does_not_grow_with_the_objects(sandbox: RunningSandbox) -> None:
@@ -248,7 +246,7 @@ def test_memory_does_not_grow_with_the_objects(sandbox: RunningSandbox) -> None:
 def test_it_stops_when_told(sandbox: RunningSandbox, number: int) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port)):
         os.kill(sandbox.pid, number)
-        assert sandbox.process.wait(DEADLINE) == 0
+        assert sandbox.process.wait(PATIENCE_S) == 0
 
 
 def run(**changes: Any) -> None:

@@ -311,6 +311,6 @@ def test_broken_xml_is_refused(sandbox: RunningSandbox, body: bytes) -> None:
         product="oss",
     )
     bucket.auth._sign_request(request, sandbox.bucket, "")
-    got = bucket.session.do_request(request, 10)
+    got = bucket.session.do_request(request, 60)
     assert (got.status, b"<Code>MalformedXML</Code>" in got.read()) == (400, True)
     bucket.session.session.close()

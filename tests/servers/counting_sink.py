@@ -110,6 +110,8 @@ def counting_sink() -> Iterator[Sink]:
     thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
     thread.start()
     assert ready.wait(60)
-    yield sink
-    loops[0].call_soon_threadsafe(stop.set)
-    thread.join(60)
+    try:
+        yield sink
+    finally:
+        loops[0].call_soon_threadsafe(stop.set)
+        thread.join(60)

@@ -12,13 +12,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ossimport.config.kinds import SHORTEST_INTERVAL_VARIABLE
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 150.0
+PATIENCE_S = 300.0  # with what takes seconds, on a machine that has other things to do
 
 
 class Installation:
@@ -129,8 +130,10 @@ class Installation:
 
     def pids(self) -> dict[str, int]:
         """The running processes of the service by name."""
-        files = (self.wd / "run").glob("*.pid")
-        pids = {path.stem: int(json.loads(path.read_text())["pid"]) for path in files}
+        pids = {}
+        for path in (self.wd / "run").glob("*.pid"):
+            with suppress(FileNotFoundError):  # it has ended a moment ago
+                pids[path.stem] = int(json.loads(path.read_text())["pid"])
         return {name: pid for name, pid in pids.items() if is_running(pid)}
 
     def kill(self, name: str) -> int:

@@ -17,12 +17,12 @@ from ossimport.ledger.redis import open_ledger
 from ossimport.limits.limit import ALL, Limit
 from ossimport.limits.timetable import Rates
 from ossimport.service import redis_url
-from tests.servers.installation import Installation, write_properties
+from tests.servers.installation import PATIENCE_S, Installation, write_properties
 
 LAW = ("copied", "skipped", "failed", "vanished", "excluded", "left")
 
 
-def wait_for(holds: Callable[[], object], what: str, seconds: float = 90) -> None:
+def wait_for(holds: Callable[[], object], what: str, seconds: float = PATIENCE_S) -> None:
     """Look until `holds` is true; fail with `what` if it does not become so in time."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -103,7 +103,9 @@ class Migration(Installation):
             assert all(sums[name] >= 0 for name in LAW), sums
         return job
 
-    def wait_until(self, holds: Callable[[dict[str, Any]], object], seconds: float = 120) -> Any:
+    def wait_until(
+        self, holds: Callable[[dict[str, Any]], object], seconds: float = PATIENCE_S
+    ) -> Any:
         """Look at the job until `holds` says yes; return what it saw then."""
         last: dict[str, Any] = {}
 
@@ -117,7 +119,7 @@ class Migration(Installation):
             assert time.monotonic() < deadline, f"waited {seconds} s; last seen: {last}"
         return last
 
-    def finish(self, seconds: float = 150) -> Any:
+    def finish(self, seconds: float = PATIENCE_S) -> Any:
         """Wait for the job's end and return its last state."""
         return self.wait_until(lambda job: job["state"] != "Running", seconds)
 
@@ -135,11 +137,12 @@ class Migration(Installation):
     # -- both ends -------------------------------------------------------------------------------
 
     def write(self, key: str | bytes, body: bytes) -> None:
-        """Put a file into the source."""
+        """Put a file into the source, whole: a scan may be under way."""
         path = os.path.join(os.fsencode(self.source), os.fsencode(key))
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(body)
+        fresh = self.home / "fresh"
+        fresh.write_bytes(body)
+        os.replace(fresh, path)
 
     def bucket(self) -> oss2.Bucket:
         """The destination through the stock SDK."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from tests.servers.raw_http import Peer, RawServer
+from tests.servers.raw_http import DEADLINE, Peer, RawServer
 
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Not by copying.</Message></Error>"
 
@@ -47,7 +47,7 @@ def witness(port: int) -> Iterator[Witness]:
     told = Witness()
 
     def script(client: Peer) -> None:
-        with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        with socket.create_connection(("127.0.0.1", port), DEADLINE) as sock:
             server = Peer(sock, 0)
             while True:
                 head, body = client.read_request()

@@ -11,14 +11,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from ossimport.sandbox.attributes import restore_object
+from ossimport.sandbox.call import Call
 from ossimport.sandbox.files import Content, Incoming, Piece, cut
+from ossimport.sandbox.reading import get_object, head_object
 from ossimport.sandbox.refusal import Refusal
+from ossimport.sandbox.request import Request
 from ossimport.sandbox.store import Bucket, Entry, Store, Traits
 from ossimport.sandbox.uploads import Part, Uploads
 
 SMALL = 8  # bytes; the model's bodies are tiny
 ENTRY = Entry("Normal", 0, "", 0, 0, "Standard", Traits())
 KEYS = st.text(alphabet="ab/é\U0001f600", min_size=1, max_size=5)
+
+
+def test_an_archived_object_is_restored_after_a_while_and_not_before(tmp_path: Path) -> None:
+    request = Request("POST", "b", b"k", {}, {}, "127.0.0.1")
+    with closing(Store(tmp_path)) as store:
+        store.put("b", b"k", replace(ENTRY, storage_class="Archive"))
+
+        def at(now: float) -> Call:
+            return Call(store, Uploads(store), request, "cn-hangzhou", now)
+
+        assert restore_object(at(1000.0)).status == 202
+        assert head_object(at(1000.9)).headers["x-oss-restore"] == 'ongoing-request="true"'
+        with pytest.raises(Refusal, match="RestoreAlreadyInProgress"):
+            restore_object(at(1000.9))
+        with pytest.raises(Refusal, match="InvalidObjectState"):
+            get_object(at(1000.9))
+        assert get_object(at(1001.0)).status == 200
+        assert restore_object(at(1001.0)).status == 200
 
 
 def pages(
