@@ -8,8 +8,8 @@ r"""One line of a task's audit.log for everything that happened to an object.
 
 Time (the worker's local zone), word, key, and after `Detail:` the object's number in its task and
 what is known; `unkept` names the headers of the source that did not go with the object. Keys are
-written as `naming.display` shows them; a key that itself holds " Detail:" has that blank as `\x20`,
-so the first " Detail:" of a line always ends the key.
+written as `naming.display` shows them, messages by `naming.one_line`; a key that itself holds
+" Detail:" has that blank as `\x20`, so the first " Detail:" of a line always ends the key.
 
 The last word about an object counts. `CheckFailed` takes an outcome back: the object is left again.
 `Given` names another task that has objects of this one now.
@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ossimport.model import CopyResult, Mark, Outcome, Proof, Upload, mark_of
-from ossimport.naming import display, parse_display
+from ossimport.naming import display, one_line, parse_display
 
 CHECK_FAILED = "CheckFailed"
 UPLOAD_STARTED = "UploadStarted"
@@ -123,7 +123,7 @@ def format_line(index: int, key: str, result: CopyResult, now: float) -> str:
     crc = "" if crc64 is None else f" crc64={crc64}"
     tail = f" unkept={_token(','.join(unkept))}" if unkept else ""
     if code or message:
-        tail += f" code={_token(code)} request={_token(request_id)} message={display(message)}"
+        tail += f" code={_token(code)} request={_token(request_id)} message={one_line(message)}"
     return (
         f"{_stamp(int(now))} {_WORD_OF[outcome]} {_shown(key)} Detail:#{index} size={size}{crc} "
         f"proof={proof!s} ms={round(seconds * 1000)} tries={attempts}{tail}\n"
@@ -191,7 +191,7 @@ def parse_line(line: str) -> AuditLine | None:
                 proof=Proof(proof),
                 crc64=None if crc is None else int(crc),
                 code=parse_display(code or ""),
-                message=parse_display(message or ""),
+                message=message or "",
                 request_id=parse_display(request or ""),
                 attempts=int(tries),
                 seconds=int(ms) / 1000,

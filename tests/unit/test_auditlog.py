@@ -18,6 +18,7 @@ from ossimport.auditlog import (
     read_log,
 )
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload, mark_of
+from ossimport.naming import display, one_line
 
 NOW = 1_795_410_305.5
 # Any text: control characters, lone surrogates, and pieces that look like our own format.
@@ -70,7 +71,8 @@ def test_an_outcome_is_read_back_as_it_was(number: int, key: str, result: CopyRe
     text.encode()  # nothing in it that UTF-8 cannot hold
     line = parse_line(text)
     assert line is not None
-    assert (line.number, line.key, line.result) == (number, key, result)
+    shown = result._replace(message=one_line(result.message))
+    assert (line.number, line.key, line.result) == (number, key, shown)
     assert line.word.lower() == result.outcome.value
 
 
@@ -115,6 +117,13 @@ def test_a_failure_says_code_request_and_message_at_the_end() -> None:
         " Failed b Detail:#3 size=9 proof=0 ms=0 tries=8 "
         "code=Timeout request=5F1 message=no answer\\x0aat all\n"
     )
+
+
+def test_a_key_in_a_message_is_escaped_once() -> None:
+    key = "a\nb"
+    said = f"OSS cannot hold an object named {display(key)}"
+    result = CopyResult(Outcome.FAILED, 9, code="InvalidKey", message=said)
+    assert format_line(3, key, result, NOW).endswith(" named a\\x0ab\n")
 
 
 def test_the_time_is_the_second_of_each_line() -> None:
