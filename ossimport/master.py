@@ -274,11 +274,12 @@ def run_master(
             abort=lambda uploads: asyncio.run(_abort(config, uploads)),
         )
 
+    journals = system.working_dir / "master"
     ledger = open_ledger(redis_url)
     _tell_of(ledger)
     master = Master(
         ledger,
-        system.working_dir / "master",
+        journals,
         Queue(sender.send, sender.waiting),
         open_job,
         host=identity.host_name(standalone=not system.redis_url),
@@ -287,6 +288,7 @@ def run_master(
     )
     gc.freeze()  # what is there now stays, so the collector need not look at it again
     gc.set_threshold(20_000, 20, 100)  # objects are made by the million, and free of cycles
+    log.info("the master waits for jobs, and keeps their journals in %s", journals)
     beat()
     try:
         while not stopping():
@@ -294,6 +296,7 @@ def run_master(
                 time.sleep(IDLE_S)
     finally:
         master.close()
+        log.info("the master has stopped; what it was doing goes on when it is started again")
 
 
 def _tell_of(ledger: RedisLedger) -> None:
