@@ -25,11 +25,7 @@ from workers.verification import Checks
 JOB = Job("local_test", 1_700_000_000_000, "fingerprint", b"sealed")
 POLICY = CopyPolicy(dest_prefix="to/", multipart_threshold=1 << 20, part_size=1 << 20, attempts=2)
 
-SCANS_S = 1.0  # how long a thread that scans may say nothing, on a busy machine
-
-
-def _scans() -> bool:
-    return any(thread.name.startswith(f"scan-{JOB.name}-") for thread in threading.enumerate())
+SCANS_S = 60.0  # how long a thread that scans may say nothing, on a busy machine
 
 
 class Cluster:
@@ -53,6 +49,7 @@ class Cluster:
 
     def new_master(self) -> Master:
         """Another master; the one before it is simply not stepped any more."""
+        self._others = set(threading.enumerate())
         return Master(
             self.ledger,
             self.directory,
@@ -116,10 +113,16 @@ class Cluster:
             if claim is not None:
                 self.run(claim)
 
+    def _scans(self) -> bool:
+        """Whether a thread of the master is at its scan."""
+        mine = set(threading.enumerate()) - self._others
+        return any(thread.name.startswith(f"scan-{JOB.name}-") for thread in mine)
+
     def work(self, times: int = 1) -> Snapshot:
         """Step the master and deliver messages until neither has anything to do."""
-        idle, moved = 0, time.monotonic()
-        while idle < 20 or (_scans() and time.monotonic() < moved + SCANS_S):
+        idle, moved, scans = 0, time.monotonic(), True
+        while idle < 20 or (scans and time.monotonic() < moved + SCANS_S):
+            scans = self._scans()  # asked first: what a thread found before it ended is taken
             busy = self.master.step()
             while self.messages:
                 self.deliver(times)

@@ -2,10 +2,10 @@
 
 import asyncio
 import copy
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -119,41 +119,54 @@ LARGE = CopyPolicy(dest_prefix="to/", multipart_threshold=150_000, part_size=100
 
 
 @pytest.fixture
-def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """A job of large objects whose parts take their time."""
-    monkeypatch.setattr("workers.run_task.DRAIN_S", 2.0)
+def large(tmp_path: Path) -> Cluster:
+    """A job of large objects."""
     cluster = Cluster(tmp_path)
     cluster.policy = LARGE
-    upload_part = cluster.dest.upload_part
-
-    async def slow(key: str, upload_id: str, number: int, body: Body) -> StoredPart:
-        await asyncio.sleep(0.2)
-        return await upload_part(key, upload_id, number, body)
-
-    cluster.dest.upload_part = slow  # type: ignore[method-assign]
     return cluster
 
 
-def stop_when_under_way(cluster: Cluster, sizes: Sequence[int]) -> Claim:
-    """Put objects of these sizes there, let a worker begin, and stop it a little later."""
+def stop_when_under_way(
+    cluster: Cluster, sizes: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> Claim:
+    """Put objects of these sizes there, let a worker begin, and stop it when two parts of each are
+    made, of which each took two seconds. Others are made when it has given something up."""
     for index, size in enumerate(sizes):
         cluster.source.put(f"k{index}", b"x" * size)
     cluster.submit()
     while not cluster.messages:
         cluster.master.step()
     claim = begin(cluster)
-    began = time.monotonic()
-    cluster.stopping = lambda: time.monotonic() > began + 0.4
-    cluster.run(claim)
-    cluster.stopping = lambda: False
+    begun, made, given_up = Counter[str](), Counter[str](), asyncio.Event()
+    upload_part = cluster.dest.upload_part
+
+    async def held(key: str, upload_id: str, number: int, body: Body) -> StoredPart:
+        begun[key] += 1
+        if begun[key] > 2:
+            try:
+                await given_up.wait()
+            except asyncio.CancelledError:
+                given_up.set()
+                raise
+        stored = await upload_part(key, upload_id, number, body)
+        made[key] += 1
+        return stored
+
+    clock = SimpleNamespace(monotonic=lambda: 2.0 * made.total())
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.headway.time", clock)
+        patch.setattr("workers.run_task.DRAIN_S", 80.0)
+        patch.setattr(cluster.dest, "upload_part", held)
+        patch.setattr(cluster, "stopping", lambda: made.total() >= 2 * len(sizes))
+        cluster.run(claim)
     return claim
 
 
 def test_a_worker_that_is_to_end_gives_away_large_objects_that_would_not_end_with_it(
-    large: Cluster,
+    large: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = [6_000_000, 6_000_000, 700_000]
-    stop_when_under_way(large, sizes)
+    stop_when_under_way(large, sizes, monkeypatch)
     snapshot = large.snapshot()
     assert +Counter(snapshot.tasks) == {TaskState.PENDING: 1, TaskState.SUCCEED: 1}
     assert snapshot.counts.copied.objects == 1, "the short one has ended meanwhile"
@@ -168,8 +181,10 @@ def test_a_worker_that_is_to_end_gives_away_large_objects_that_would_not_end_wit
     assert [len(body) for _, body in sorted(large.stored().items())] == sizes
 
 
-def test_a_worker_that_is_to_end_hands_back_the_only_large_object_at_once(large: Cluster) -> None:
-    claim = stop_when_under_way(large, [6_000_000])
+def test_a_worker_that_is_to_end_hands_back_the_only_large_object_at_once(
+    large: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = stop_when_under_way(large, [6_000_000], monkeypatch)
     assert +Counter(large.snapshot().tasks) == {TaskState.PENDING: 1}
     again = large.claim(claim.task_id)
     assert again is not None

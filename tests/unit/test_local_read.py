@@ -148,7 +148,7 @@ def link_to_an_equal_file(path: Path) -> None:
     path.symlink_to("equal")
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("swap", [fifo, directory, unix_socket, link_to_an_equal_file])
 @pytest.mark.parametrize("offset", [0, 2])
 async def test_a_file_swapped_for_something_else_is_refused_and_does_not_hang(

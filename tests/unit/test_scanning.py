@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count, pairwise
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -384,6 +385,13 @@ def test_a_lane_that_ends_badly_makes_room_for_the_next() -> None:
 # -- close ---------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that can end are waited for, however busy this machine is."""
+    monkeypatch.setattr(scanning, "CLOSE_S", PATIENCE_S)
+
+
+@pytest.mark.usefixtures("patient")
 def test_close_ends_threads_that_wait_for_room_and_lanes_that_wait_for_threads() -> None:
     source = Counted(source_of(10_000))
     with scanning_of(source, threads=2, objects=1, name="full") as scan:
@@ -395,6 +403,7 @@ def test_close_ends_threads_that_wait_for_room_and_lanes_that_wait_for_threads()
         assert list(scan.moves(10, 0.0)) == []
 
 
+@pytest.mark.usefixtures("patient")
 def test_close_ends_a_thread_in_the_middle_of_a_batch() -> None:
     source = Counted(source_of(3))
     forever = source.inner.entry("k00000")
@@ -413,7 +422,11 @@ def test_close_ends_a_thread_in_the_middle_of_a_batch() -> None:
         assert alive("endless") == []
 
 
-def test_close_ends_a_thread_that_waits_to_open_its_lane_again() -> None:
+@pytest.mark.usefixtures("patient")
+def test_close_ends_a_thread_that_waits_to_open_its_lane_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scanning, "REOPEN_WAIT_S", 30.0)
     source = Broken(Transient("no answer", code="Timeout"), after=None)
     with scanning_of(source, name="waiting") as scan:
         scan.walk({0: Lane()})
@@ -431,21 +444,28 @@ class Hung(Custom):
         self.mended = threading.Event()
 
     def entries(self, scan: MemoryScan) -> Iterator[Scanned]:
-        self.mended.wait(30)
+        self.mended.wait(PATIENCE_S)
         yield from scan
 
 
 def test_close_leaves_threads_behind_whose_source_does_not_answer(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = Hung()
+    source, now = Hung(), 0.0
+
+    def join(thread: threading.Thread, timeout: float) -> None:
+        nonlocal now
+        assert thread.is_alive()
+        now += timeout
+
+    monkeypatch.setattr(scanning, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(threading.Thread, "join", join)
     try:
         with scanning_of(source, threads=3, name="hung") as scan:
             scan.walk(dict.fromkeys(range(3), Lane()))
             until(lambda: len(source.opened) == 3)
-            began = time.monotonic()
             scan.close()
-            assert time.monotonic() - began < 2.5
+            assert now == scanning.CLOSE_S, "for all together"
             assert len(alive("hung")) == 3
             assert "hung-1 still waits for its source" in caplog.text
             assert all(thread.daemon for thread in alive("hung"))
