@@ -8,7 +8,6 @@ import os
 import random
 import re
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -96,9 +95,8 @@ def test_a_helper_may_die(running: Migration) -> None:
 def test_the_holder_may_die_and_who_comes_next_has_what_others_made(running: Migration) -> None:
     running.join(0)
     wait_for_helpers(running, 1)
-    running.limit(1_000_000)
-    time.sleep(3)  # some parts are returned
-    running.limit(80_000)
+    with closing(Redis.from_url(running.redis_url())) as client:
+        wait_for(lambda: any(client.scan_iter("oi:*:returned:*")), "parts to be returned")
     running.kill("worker")
     ends_complete(running)
     again = [line for line in running.logs().splitlines() if "is gone" in line]
@@ -131,7 +129,8 @@ def test_redis_may_lose_everything_while_parts_are_lent(running: Migration) -> N
     wait_for_helpers(running, 1)
     with closing(Redis.from_url(running.redis_url())) as client:
         client.flushall()
-    time.sleep(2)  # as workers notice it
+    with ledger_of(running) as ledger:
+        wait_for(ledger.jobs, "the master to restore the job")
     running.limit(1_000_000)
     job = running.finish()
     assert job["state"] == "Succeed", job

@@ -21,10 +21,10 @@ def jobs(made: Migration) -> dict[str, Any]:
 
 
 def test_a_job_whose_destination_is_gone_leaves_its_workers_to_others(tmp_path: Path) -> None:
-    settings: dict[str, object] = {"workerProcessNum": 1, "workerMaxThroughput(KB/s)": 300}
     with ExitStack() as stack:
-        made = stack.enter_context(migration(tmp_path / "home", settings))
+        made = stack.enter_context(migration(tmp_path / "home", {"workerProcessNum": 1}))
         made.verb("start")  # first, so that the relay cannot get the sandbox's port
+        made.limit(50_000)
         way = stack.enter_context(relay(made.sandbox_port))
         rng = random.Random(3)
         for index in range(FILES):
@@ -34,6 +34,7 @@ def test_a_job_whose_destination_is_gone_leaves_its_workers_to_others(tmp_path: 
         made.verb("submit", str(made.job_file))
         made.wait_until(lambda job: 0 < job["objects"]["copied"] < FILES)
         way.shut()
+        made.limit(None)
         source = made.home / "other"
         source.mkdir()
         for index in range(20):
