@@ -167,7 +167,7 @@ def _timetable(old: Timetable | None, schedule: str | None, zone: str | None) ->
     try:
         return parse_timetable(schedule, zone)
     except ValueError as exc:
-        raise click.UsageError(f"--schedule: {exc}") from None
+        raise click.UsageError(f"The timetable: {exc}") from None
 
 
 def _local_zone() -> str:
