@@ -78,6 +78,7 @@ class Master:
         self._keeps_limits_at = 0.0
         self._restored = False
         self._looks_again_at = 0.0
+        self._outage = ""  # what was said of it last
         self._waits: dict[str, float] = {}  # jobs in trouble, and when to look at them again
 
     def step(self) -> bool:
@@ -96,13 +97,18 @@ class Master:
             busy = any([self._drive(name) for name in names])
             busy = self._deal() or busy
         except LedgerUnavailable as exc:
-            log.warning("%s", exc)
+            if str(exc) != self._outage:  # once, not each second of it
+                log.warning("%s", exc)
+            self._outage = str(exc)
             self._looks_again_at = self._clock() + OUTAGE_PAUSE_S
             # What comes back may be older than what we knew: look at everything anew.
             self._restored = False
             for driver in self._drivers.values():
                 driver.distrust()
             return False
+        if self._outage:
+            log.warning("Redis answers again")
+            self._outage = ""
         self._beat()
         return busy
 

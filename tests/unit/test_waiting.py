@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ossimport.errors import Fatal, Waiting
+from ossimport.errors import Fatal, LedgerUnavailable, Waiting
 from ossimport.ledger.base import Flush, Job, PlannedTask, PlanStep
-from ossimport.master import TROUBLE_S
+from ossimport.master import OUTAGE_PAUSE_S, TROUBLE_S
 from ossimport.model import JobState, Lane, Mark, ObjectInfo, Outcome
 from ossimport.patience import OUTAGE_S
 from ossimport.sources.memory import MemoryScan
@@ -23,6 +23,25 @@ def cluster(tmp_path: Path) -> Cluster:
     for number in range(40):
         made.source.put(f"k{number:02d}", b"x")
     return made
+
+
+def test_an_outage_of_redis_is_told_once_and_so_is_its_end(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_answer() -> list[str]:
+        raise LedgerUnavailable("Redis does not answer")
+
+    cluster.submit()
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(cluster.ledger, "jobs", no_answer)
+            for _ in range(5):
+                assert not cluster.master.step()
+                cluster.now += OUTAGE_PAUSE_S
+        cluster.master.step()
+    told = [record.message for record in caplog.records if "Redis" in record.message]
+    assert told == ["Redis does not answer", "Redis answers again"] * 2
+    assert cluster.work().job.state is JobState.SUCCEED
 
 
 def test_a_scan_that_has_to_wait_goes_on_where_it_was(cluster: Cluster) -> None:
