@@ -57,7 +57,7 @@ def opened(service: RunningSandbox, keys: Keys, transport: Transport) -> OssDest
 @pytest.mark.parametrize("op", ["put", "stat", "list", "upload", "check"])
 async def test_every_kind_of_request_is_made_again(service: RunningSandbox, op: str) -> None:
     transport = Transport()
-    keys = keys_of(*(temporary(service, life) for life in (-1, 60, 61)))
+    keys = keys_of(*(temporary(service, life) for life in (-1, 3600, 3601)))
     dest = opened(service, keys, transport)
     try:
         if op == "put":
@@ -108,7 +108,7 @@ async def test_others_that_are_refused_as_well_stop_the_job(service: RunningSand
 def test_a_scan_of_oss_goes_on(service: RunningSandbox) -> None:
     for number in range(5):
         service.oss2().put_object(f"scan/{number}", b"x")
-    keys = keys_of(temporary(service, -1), temporary(service, 60))
+    keys = keys_of(temporary(service, -1), temporary(service, 3600))
     endpoint = Endpoint("http", "127.0.0.1", service.port)
     access = OssAccess(endpoint, service.bucket, service.region, "", "", keys=keys)
     source = OssSource(access, "scan/", page_size=2)

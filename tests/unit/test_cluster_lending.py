@@ -69,7 +69,7 @@ class Worker:
         self.leaves = False
         self.sent: Counter[int] = Counter()  # by part
         self.reads = scene.cluster.source.read
-        self.holds = False
+        self.holds = self.helps = False
         self.may_send = asyncio.Event()
         self.may_send.set()
         self._scene = scene
@@ -111,13 +111,18 @@ class Worker:
         elif claim is not None:
             loan = self.ledger.borrow(JOB.name, task_id, self.name, LOAN_LEASE_S, 3)
             if loan is not None:
-                await Help(
+                self.helps = True
+                helping = Help(
                     loan,
                     engine.parts,
                     self.ledger,
                     stopping=lambda: self.leaves,
                     progress=lambda text: None,
-                ).run()
+                )
+                try:
+                    await helping.run()
+                finally:
+                    self.helps = False
 
     def _engine(self) -> CopyEngine:
         cluster = self._scene.cluster
@@ -221,9 +226,14 @@ async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 
 async def test_all_have_a_share_and_no_part_is_sent_twice(scene: Scene) -> None:
+    for worker in scene.workers:  # so that there is something left when the third one comes
+        worker.may_send.clear()
     third = scene.join()
+    await scene.until(lambda: third.sent.total() >= 5)
+    for worker in scene.workers:
+        worker.may_send.set()
     await scene.ends_whole()
-    assert all(sum(worker.sent.values()) >= 5 for worker in (*scene.workers[:2], third))
+    assert all(worker.sent.total() >= 5 for worker in scene.workers)
     assert scene.sent == Counter(range(1, PARTS + 1))
 
 
@@ -276,12 +286,18 @@ async def test_redis_loses_everything(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("what", ["the offer", "what was made of it", "what was said meanwhile"])
-async def test_redis_goes_back_in_time(scene: Scene, what: str) -> None:
+async def test_redis_goes_back_in_time(
+    scene: Scene, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.helping.HELP_S", 2.0)  # when they part, both see what is left
     ledger = scene.cluster.ledger
     (task,) = ledger._records[JOB.name].tasks.values()
     assert task.lent is not None
     saved = copy.deepcopy(task.lent)
+    scene.workers[0].may_send.clear()  # so that there is something to return
     await scene.until(lambda: task.lent is None or len(task.lent.returned) >= 10)
+    scene.workers[0].may_send.set()
+    assert task.lent is not None
     if what == "the offer":
         task.lent = None
     elif what == "what was said meanwhile":
@@ -341,7 +357,8 @@ async def test_a_helper_that_cannot_read_the_source_leaves_it_to_the_holder(scen
 
 async def test_a_paused_job_is_paused_for_helpers_too(scene: Scene) -> None:
     scene.cluster.ledger.pause(JOB.name)
-    await scene.until(lambda: not scene.cluster.snapshot().running)
+    await scene.until(lambda: not any(worker.holds or worker.helps for worker in scene.workers))
+    assert not scene.cluster.snapshot().running
     sent = scene.sent.total()
     await asyncio.sleep(0.2)
     assert scene.sent.total() == sent < PARTS
