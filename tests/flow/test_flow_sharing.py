@@ -34,7 +34,7 @@ def running(tmp_path: Path) -> Iterator[Migration]:
         rng = random.Random(3)
         for index in range(FILES):
             made.write(f"f{index:02d}", rng.randbytes(SIZE))
-        made.begin_job(limit=250_000)
+        made.begin_job(limit=80_000)
         made.wait_until(lambda job: job["tasks"]["running"])
         yield made
 

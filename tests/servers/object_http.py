@@ -85,6 +85,13 @@ class Stored:
         return str(crc.crcValue)
 
 
+class HttpServer(ThreadingHTTPServer):
+    """Takes as many connections at once as workers make; by default five may wait."""
+
+    daemon_threads = True
+    request_queue_size = 1000
+
+
 class ObjectServer(ABC):
     """Listens on 127.0.0.1 while it is entered. `buckets` may be changed at any time."""
 
@@ -139,8 +146,7 @@ class ObjectServer(ABC):
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = HttpServer(("127.0.0.1", 0), Handler)
         self.port = self._http.server_address[1]
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
 

@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate, parsedate_to_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 from urllib.parse import unquote
+
+from tests.servers.object_http import HttpServer
 
 LAST_PAGE = "g2gCZAAEbmV4dGQAA2VvZg"
 MAX_SKEW_S = 1800
@@ -68,8 +70,7 @@ class YoupaiServer:
         self.speaks_json = True
         self.is_cdn = False  # of the same files: without service, operator and signature
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = HttpServer(("127.0.0.1", 0), _handler(self))
 
     @property
     def port(self) -> int:
