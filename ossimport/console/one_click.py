@@ -19,12 +19,13 @@ from ossimport.console.outcome import DECLINED, DONE, FAILED_TASKS, INTERRUPTED,
 from ossimport.console.services import start_service, stop_service
 from ossimport.console.watch import watch
 from ossimport.errors import JobNotFound, OssImportError, ServiceError
+from ossimport.journal import Journal
 from ossimport.ledger.base import Ledger, Snapshot
 from ossimport.model import JobState
 from ossimport.service import borrow, control
 from ossimport.service.processes import wait_until
 
-RESTORED_S = 15.0  # a master restores the jobs that Redis has lost as soon as it starts
+RESTORED_S = 60.0  # a master restores the jobs that Redis has lost as soon as it starts
 
 
 @click.command("import")
@@ -169,9 +170,19 @@ class OneClick:
         return False
 
     def _previous(self, ledger: Ledger) -> Snapshot | None:
-        """The job of this name; None if only its directory is there."""
+        """The job of this name; None if only its directory is there.
+
+        Raises ServiceError for a job that Redis has lost and nobody has restored: it has work to
+        go on with, which may not be thrown away because a master takes long.
+        """
         name = self._job.name
-        wait_until(lambda: name in ledger.jobs(), RESTORED_S)
+        is_kept = Journal(actions.master_dir(self._system), name).stored_job() is not None
+        if is_kept and not wait_until(lambda: name in ledger.jobs(), RESTORED_S):
+            raise ServiceError(
+                f"Redis has lost the job {name}, and no master has restored it from master/jobs."
+                "\n    cure: run this again when bash console.sh stat shows the job; what holds the"
+                f" master up is in its log. bash console.sh clean {name} forgets the job."
+            )
         with suppress(JobNotFound):
             return ledger.snapshot(name)
         return None

@@ -11,6 +11,12 @@ from contextlib import suppress
 
 import pytest
 
+from ossimport.config import load_system
+from ossimport.console import one_click
+from ossimport.console.ask import Manner
+from ossimport.console.jobs import load_job_file
+from ossimport.console.one_click import OneClick
+from ossimport.errors import ServiceError
 from ossimport.service.processes import wait_until
 from tests.servers.installation import PATIENCE_S, Installation
 
@@ -162,6 +168,21 @@ def test_a_redis_that_was_wiped_is_rebuilt_from_the_journal(installation: Instal
     assert installation.run("start").returncode == 0
     assert wait_until(lambda: bool(installation.run("retry", "local_test").stdout), PATIENCE_S)
     assert installation.stat()["objects"]["copied"] == 2
+
+
+def test_yes_cleans_no_job_that_redis_has_lost_and_nobody_has_restored_yet(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.fill(2)
+    assert installation.run("import", "--yes").returncode == 0
+    shutil.rmtree(installation.wd / "data" / "redis")
+    monkeypatch.setattr(one_click, "RESTORED_S", 0.0)
+    system = load_system(installation.conf / "sys.properties")
+    job = load_job_file(installation.job_file, system)
+    run = OneClick(system, job, installation.job_file, Manner.YES, start=False)
+    with pytest.raises(ServiceError, match="Redis has lost the job local_test, and no master"):
+        run.run()
+    assert (installation.wd / "master" / "jobs" / "local_test").is_dir()
 
 
 def test_yes_cleans_an_unfinished_job_whose_file_says_something_else_now(
