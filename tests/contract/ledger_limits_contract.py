@@ -15,7 +15,7 @@ from ossimport.limits.limit import ALL, endpoint_scope, job_scope
 from tests.contract.ledger_material import JOB, until
 
 RATE = "all bytes"
-LONG = 30.0
+LONG = 3000.0
 
 
 def ask(ledger: Ledger, holder: str, *asks: Ask, lease_s: float = LONG) -> Shares:

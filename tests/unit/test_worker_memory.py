@@ -7,8 +7,10 @@ import sys
 import pytest
 
 PROGRAM = """
-import gc, resource, sys, threading
+import ctypes, gc, resource, sys, threading
 from workers import memory
+
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: let all pages be of one size
 
 def faults_of_buffers():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
