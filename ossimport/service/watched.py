@@ -1,6 +1,7 @@
 """One process that is kept running: started, watched, started again after a pause, ended."""
 
 import logging
+import math
 import subprocess
 from collections import deque
 from pathlib import Path
@@ -10,7 +11,8 @@ from ossimport.errors import OssImportError
 from ossimport.service.processes import PidFile
 from ossimport.service.programs import GRACE_S, Program
 
-STARTUP_S = 60.0  # a process that is not ready by then hangs
+STARTUP_S = 60.0  # a process that is not ready by then hangs, or the machine is slow:
+LONGEST_STARTUP_S = 600.0  # so it has twice as long each time, up to this
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 HEALTHY_S = 60.0  # who stays up this long has its earlier deaths forgiven
 FAILING_DEATHS = 5
@@ -35,6 +37,8 @@ class Watched:
         self._since = 0.0  # when it was started last
         self._next = 0.0  # when it may be started again
         self._pause = FIRST_PAUSE_S
+        self._startup = STARTUP_S  # how long the next one may take to become ready
+        self._hangs_at = math.inf  # when the present one has taken too long
 
     def look(self, now: float) -> None:
         """Notice that it died or became ready; start it when it is time."""
@@ -46,7 +50,7 @@ class Watched:
         elif not self.ready:
             self._await(now)
         elif now - self._since > HEALTHY_S:
-            self._pause = FIRST_PAUSE_S
+            self._pause, self._startup = FIRST_PAUSE_S, STARTUP_S
             self._deaths.clear()
 
     def status(self) -> dict[str, Any]:
@@ -81,7 +85,7 @@ class Watched:
 
     def _start(self, now: float) -> None:
         self._starts += 1
-        self._since = now
+        self._since, self._hangs_at = now, now + self._startup
         try:
             self._process = self.program.spawn(self._output)
         except (OSError, OssImportError) as error:
@@ -94,13 +98,14 @@ class Watched:
             log.error("the pid of %s cannot be noted: %s", self.program.name, error)
 
     def _await(self, now: float) -> None:
-        waited = now - self._since
         if self.program.ready():
             self.ready = self._was_ready = True
-            log.info("%s is ready after %.1f s", self.program.name, waited)
-        elif waited > STARTUP_S and not self.program.loading() and self._process:
-            self._process.kill()  # the next look finds it dead
-            log.error("%s was not ready within %g s: killed", self.program.name, STARTUP_S)
+            log.info("%s is ready after %.1f s", self.program.name, now - self._since)
+        elif now > self._hangs_at and not self.program.loading() and self._process:
+            self._process.kill()  # one of the next looks finds it dead
+            log.error("%s was not ready within %g s: killed", self.program.name, self._startup)
+            self._hangs_at = math.inf
+            self._startup = min(self._startup * 2, LONGEST_STARTUP_S)
 
     def _mourn(self, now: float, trouble: str) -> None:
         log.error("%s %s; next start in %g s", self.program.name, trouble, self._pause)

@@ -143,6 +143,37 @@ def test_one_that_never_becomes_ready_is_killed_unless_it_is_loading(stage: Stag
     assert wait_until(lambda: stage.spawned[0].poll() == -9, 60)
 
 
+def test_one_that_hangs_is_killed_once_and_the_next_has_twice_as_long(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    for patience in (60, 120, 240, 480, 600, 600):
+        stage.watched.look(now)
+        process, kills = stage.spawned[-1], []
+        with monkeypatch.context() as patch:
+            patch.setattr(process, "kill", lambda: kills.append(now))  # noqa: B023 -- called here
+            now += patience
+            stage.watched.look(now)
+            assert not kills
+            for _ in range(3):  # until it is dead
+                now += 1
+                stage.watched.look(now)
+            assert len(kills) == 1
+        stage.die()
+        stage.watched.look(now)
+        now += 30
+    stage.is_ready = True
+    stage.watched.look(now)
+    stage.watched.look(now)
+    stage.watched.look(now + 61)
+    stage.is_ready = False
+    stage.die()
+    stage.watched.look(now + 62)
+    stage.watched.look(now + 63)
+    stage.watched.look(now + 63 + 61)
+    assert stage.spawned[-1].wait() == -9
+
+
 def test_one_that_cannot_be_spawned_counts_as_dead(stage: Stage) -> None:
     def refuse(output: IO[str]) -> "subprocess.Popen[bytes]":
         raise OSError("out of memory")

@@ -87,7 +87,8 @@ async def listening(*hosts: str, answer: bytes = OK) -> AsyncIterator[Hosts]:
     finally:
         for host in hosts:
             found.stop(host)
-        await asyncio.sleep(0.01)  # connections that were made for nothing are accepted
+        for _ in range(10):  # steps in which connections that were made for nothing are accepted
+            await asyncio.sleep(0)
         await found.end()
 
 
