@@ -36,12 +36,14 @@ install() {
         die "$python cannot make virtual environments." "sudo apt install python3-venv"
     "$python" -m venv --clear "$build" || die "$deployed/$build cannot be made." "see the lines above"
     set -- -qq --disable-pip-version-check --no-input
+    cure="it needs a package index on that host (PIP_INDEX_URL, pip.conf), or deploy --wheelhouse DIR"
     if [ -d "$incoming/wheelhouse" ]; then
         set -- "$@" --no-index --find-links "$incoming/wheelhouse"
+        cure="the wheelhouse must come from a machine of the same kind with $("$build/bin/python" -V)"
     fi
     "$build/bin/python" -m pip install "$@" --constraint "$incoming/constraints.txt" \
         "$incoming"/*.whl ||
-        die "pip could not install ossimport." "see its message above; it needs a package index on that host (PIP_INDEX_URL, pip.conf), or deploy --wheelhouse DIR"
+        die "pip could not install ossimport." "see its message above; $cure"
     touch "$build/complete"
 }
 

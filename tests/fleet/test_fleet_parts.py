@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_what_else_is_installed_here_is_pinned() -> None:
     lines = package.pack().constraints.decode().splitlines()
     assert "celery==5.7.0" in lines
     assert not [line for line in lines if line.startswith("ossimport")]
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_a_wheelhouse_that_lacks_something_is_told_which_python_it_is_for(tmp_path: Path) -> None:
+    incoming = tmp_path / "deployed" / "incoming.1"
+    (incoming / "wheelhouse").mkdir(parents=True)
+    packed = package.pack()
+    (incoming / package.WHEEL).write_bytes(packed.wheel)
+    (incoming / package.CONSTRAINTS).write_bytes(packed.constraints)
+    script = str(ROOT / "ossimport" / "fleet" / "install.sh")
+    done = subprocess.run(
+        ["sh", script, packed.build], cwd=incoming, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert "the wheelhouse must come from a machine of the same kind with Python 3." in done.stderr
+    assert not incoming.exists()
 
 
 def test_another_version_of_anything_is_another_build(monkeypatch: pytest.MonkeyPatch) -> None:
