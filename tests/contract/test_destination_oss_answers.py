@@ -25,6 +25,7 @@ from ossimport.dest.oss import OssDestination
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.model import Origin
 from ossimport.transport import Endpoint, Transport
+from tests.servers.installation import free_port
 from tests.servers.raw_http import DEADLINE, Peer, RawServer
 
 SECRET, TOKEN = "the-secret-key", "the-security-token"
@@ -107,11 +108,6 @@ async def failure(
 def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @both_ways

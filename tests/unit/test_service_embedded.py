@@ -16,6 +16,7 @@ from ossimport.errors import ServiceError
 from ossimport.service import embedded, ports
 from ossimport.service.embedded import Answer, EmbeddedServer
 from ossimport.service.processes import wait_until
+from tests.servers.installation import free_port
 
 
 @pytest.fixture
@@ -152,8 +153,8 @@ def test_a_system_without_a_server_binary_is_told_what_to_install(
 
 
 def test_a_port_is_free_until_somebody_listens_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
         assert not ports.is_free(port)
         assert ports.answers(port)
     assert ports.is_free(port)

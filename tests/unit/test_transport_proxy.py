@@ -1,5 +1,6 @@
 """Proxies: which one is meant, what is sent to it, and what its refusals mean."""
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -15,6 +16,9 @@ import pytest
 from ossimport.dest.oss import OssDestination
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.transport import Endpoint, Proxies, Response, Transport
+from ossimport.transport.connection import Connection
+from ossimport.transport.dialing import Dialer
+from tests.servers.installation import free_port
 from tests.servers.raw_http import DEADLINE, LOOPS, Peer, RawServer, run_on
 from tests.unit.test_transport import Authority
 
@@ -336,8 +340,7 @@ def test_any_other_status_of_a_plain_request_is_an_answer(run: Runner) -> None:
 
 @pytest.mark.parametrize("endpoint", [SECURED, PLAIN])
 def test_a_proxy_that_is_not_there(run: Runner, endpoint: Endpoint) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        proxy = Endpoint("http", "127.0.0.1", taken.getsockname()[1])
+    proxy = Endpoint("http", "127.0.0.1", free_port())
     with pytest.raises(Transient, match="the proxy http://127.0.0.1") as caught:
         run(ask(endpoint, proxy, credentials=CREDENTIALS))
     assert caught.value.code == "ConnectionRefused"
@@ -367,7 +370,24 @@ def test_a_proxy_that_is_none(run: Runner, answer: bytes, code: str) -> None:
     assert "through the proxy http://127.0.0.1" in str(caught.value)
 
 
-def test_a_proxy_that_says_nothing_ends_in_a_timeout_and_frees_the_place(run: Runner) -> None:
+def test_a_proxy_that_says_nothing_ends_in_a_timeout_and_frees_the_place(
+    run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeouts: list[asyncio.Timeout] = []
+    prepare = Dialer._prepare
+
+    def from_then_on(delay: float | None) -> asyncio.Timeout:
+        timeouts.append(asyncio.timeout_at(None))
+        return timeouts[-1]
+
+    async def reached(dialer: Dialer, connection: Connection) -> None:
+        """The time of the attempt passes from now on, however long it took to come here."""
+        timeouts[-1].reschedule(asyncio.get_running_loop().time() + 0.3)
+        await prepare(dialer, connection)
+
+    monkeypatch.setattr(asyncio, "timeout", from_then_on)
+    monkeypatch.setattr(Dialer, "_prepare", reached)
+
     def script(peer: Peer) -> None:
         peer.read_head()
         if peer.number == 2:
@@ -379,7 +399,6 @@ def test_a_proxy_that_says_nothing_ends_in_a_timeout_and_frees_the_place(run: Ru
         async def main() -> None:
             transport = Transport(
                 proxies=Proxies({"all": str(proxy.endpoint)}),
-                connect_timeout=1.0,
                 max_connections=1,
             )
             for _ in ("no answer", "no TLS"):
