@@ -10,8 +10,12 @@ import pytest
 from tests.servers.compose import COMPOSES, Containers, base_images, docker
 from tests.servers.migration import wait_for
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.timeout(1800),
+]  # a build, on a machine that may be busy
 
+SLOWLY = "100KB/s"  # two objects of these tests per second: minutes for all of them
 SERVICES = ("redis", "master", "worker", "flower", "sandbox")
 Make = Callable[..., Containers]
 
@@ -57,6 +61,7 @@ def test_every_container_may_be_killed_while_a_job_runs(make: Make) -> None:
     containers.fill(1000, 50_000)
 
     containers.compose("up", "-d", "--build", "--scale", "worker=2")
+    containers.limit(SLOWLY)
     for service in ("worker", "master", "redis"):
         _await_progress(containers)
         assert containers.job()["objects"]["left"] > 0, "the job was over too soon"
@@ -70,6 +75,7 @@ def test_workers_come_and_go_while_a_job_runs_and_stop_drains_them(make: Make) -
     containers.fill(1000, 50_000)
 
     containers.compose("up", "-d", "--build", "--scale", "worker=1")
+    containers.limit(SLOWLY)
     _await_progress(containers)
     containers.compose("up", "-d", "--no-recreate", "--scale", "worker=3")
     assert len(containers.all("worker")) == 3
@@ -152,6 +158,7 @@ def _await_progress(containers: Containers) -> None:
 
 
 def _assert_all_arrived(containers: Containers, objects: int) -> None:
+    containers.limit("unlimited")
     assert containers.exit_code("demo") == 0
     counts = containers.job()["objects"]
     assert (counts["listed"], counts["copied"], counts["left"]) == (objects, objects, 0)

@@ -156,7 +156,7 @@ class Containers:
         """Run docker compose, which must end well; return what it printed."""
         files = ("-f", str(COMPOSE_FILE), "-f", str(self._override))
         command = ("-p", self.name, *files, "--profile", "demo", *arguments)
-        done = compose(ROOT, *command, which=self._which, timeout=600, **self.environment)
+        done = compose(ROOT, *command, which=self._which, timeout=1200, **self.environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -201,6 +201,14 @@ class Containers:
         jobs = json.loads(told)["jobs"]
         nothing = {"objects": {"copied": 0, "left": 0}, "tasks": {"running": 0}}
         return dict(jobs[0]) if jobs else nothing
+
+    def limit(self, rate: str) -> None:
+        """How fast all workers go together; `unlimited` when what was waited for has been seen.
+
+        So a test need not hurry to catch a job under way.
+        """
+        command = ("python", "-m", "ossimport", "throttle", "--all", "--bytes", rate)
+        docker("exec", self.one("master"), *command)
 
     def stored(self) -> dict[str, str]:
         """MD5 of every object in the sandbox."""
