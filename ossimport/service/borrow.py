@@ -16,7 +16,7 @@ from ossimport.service.processes import PidFile, wait_until
 from ossimport.service.programs import GRACE_S, Program, redis, sandbox
 
 PATIENCE_S = 60.0
-STARTUP_S = 30.0
+STARTUP_S = 60.0
 
 
 @contextmanager
