@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ossimport.budget import Budget
 from ossimport.content_type import content_type
 from ossimport.crc64 import crc64
-from ossimport.dest.base import Body, Destination, Stored
+from ossimport.dest.base import Destination, Stored
 from ossimport.dest.wire import encode_headers
 from ossimport.errors import Permanent, StorageError, Transient
 from ossimport.fidelity.arriving import (
@@ -29,6 +29,7 @@ from ossimport.naming import dest_key, display
 from ossimport.patience import End
 from ossimport.qetag import qetag
 from ossimport.sources.base import Checksum, Payload, Source, Tagged
+from ossimport.transport.wire import Body
 
 if TYPE_CHECKING:
     from ossimport.parts import PartsCopy
@@ -251,11 +252,11 @@ def seconds_text(ns: int) -> str:
     return f"{digits[:-9]}.{digits[-9:]}".rstrip("0").rstrip(".")
 
 
-async def hash_body(body: Body) -> int:
-    """CRC64 of a body, off the event loop if that would take long."""
+async def hash_body(body: Body, before: int = 0) -> int:
+    """CRC64 of what gave `before`, followed by `body`; off the event loop if that takes long."""
     if len(body) > HASH_IN_THREAD:
-        return await asyncio.to_thread(crc64, body)
-    return crc64(body)
+        return await asyncio.to_thread(crc64, body, before)
+    return crc64(body, before)
 
 
 async def md5_of(body: Body) -> str:

@@ -1,8 +1,9 @@
 """Copy one object: skip it? read, send, verify.
 
-Every transfer unit, a whole object below the multipart threshold or else one part, is held in
+A transfer unit is a whole object below the multipart threshold, or else one part. It is held in
 memory: it is read once, its CRC64 is taken once, and it can be sent again because it is still
-there. `Budget` bounds the bytes so held, whatever the sizes and numbers of the objects.
+there. A large one of a source at hand is read and hashed while it is sent, each time. `Budget`
+bounds the bytes of all that are begun, whatever the sizes and numbers of the objects.
 """
 
 import asyncio
@@ -34,8 +35,9 @@ from ossimport.listed import NOTHING_LISTED, Listed
 from ossimport.model import CopyResult, ObjectInfo, Outcome, Upload
 from ossimport.parts import PartsCopy
 from ossimport.patience import End, Patience
+from ossimport.pieces import Pieces, Unread
 from ossimport.server_copy import ServerCopy
-from ossimport.sources.base import Origins, Payload, Source
+from ossimport.sources.base import AtHand, Origins, Payload, Source
 
 
 class CopyEngine:
@@ -168,6 +170,12 @@ class CopyEngine:
         if not ends.budget.takes(size):
             await ends.budget.take(size)
         try:
+            if (
+                size > HASH_IN_THREAD
+                and isinstance(ends.source, AtHand)
+                and not self.policy.record_md5  # which goes before the bytes
+            ):
+                return await self._send_pieces(it, key, ends.source)
             payload, crc = await ends.at_source.ask(self._read, it.info, it=it)
             headers, unkept = await arriving_with_tags(ends, self.policy, it, payload)
             if self.policy.record_md5:
@@ -176,6 +184,28 @@ class CopyEngine:
         finally:
             ends.budget.give(size)
         return it.copied(stored, crc, unkept, stated=payload.checksum is not None)
+
+    async def _send_pieces(self, it: Copying, key: str, source: AtHand) -> CopyResult:
+        """The same, read and hashed while it is sent."""
+        ends, info = self.ends, it.info
+        about = await ends.at_source.ask(ends.source.read, info, 0, 0, it=it)
+        headers, unkept = await arriving_with_tags(ends, self.policy, it, about)
+
+        def read(offset: int, most: int) -> Awaitable[bytes]:
+            return ends.at_source.ask(source.read_some, info, offset, most, it=it)
+
+        pieces = Pieces(range(info.size), read)
+
+        async def put() -> Stored:
+            stored = await ends.dest.put(key, pieces, headers)
+            verify(pieces.crc64, stored.crc64, key, stored.request_id)
+            return stored
+
+        try:
+            stored = await ends.at_dest.ask(put, it=it)
+        except Unread as exc:
+            raise exc.why from exc
+        return it.copied(stored, pieces.crc64, unkept, stated=False)
 
     async def _read(self, info: ObjectInfo) -> tuple[Payload, int]:
         """The object and its CRC64."""

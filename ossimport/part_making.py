@@ -7,10 +7,14 @@ Several workers may make the parts of one upload. Each of them deals out what it
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from ossimport.copying import Ends, hash_body, verify
+from ossimport.dest.base import Body
 from ossimport.model import Origin, Part, Upload
 from ossimport.patience import Counting
+from ossimport.pieces import Pieces, Unread
+from ossimport.sources.base import AtHand
 
 # Requests that a worker makes for a part of another one's object before it gives it back.
 BORROWED_ATTEMPTS = 3
@@ -158,28 +162,32 @@ class PartMaker:
         """Read a part at the source and send it."""
         ends, upload = self._ends, self._left.upload
         span = self._left.span(number)
+        ask = partial(ends.at_source.ask, it=self._it, attempts=self._attempts)
+        # What is read by pieces is never all in memory. The budget says how many parts are begun.
         await ends.budget.take(len(span))
         try:
-            payload = await ends.at_source.ask(
-                ends.source.read,
-                upload.source,
-                span.start,
-                len(span),
-                it=self._it,
-                attempts=self._attempts,
-            )
+            if isinstance(ends.source, AtHand):
+                pieces = Pieces(span, partial(ask, ends.source.read_some, upload.source))
+                return await self._upload(number, pieces, lambda: pieces.crc64)
+            payload = await ask(ends.source.read, upload.source, span.start, len(span))
             crc = await hash_body(payload.body)
-
-            async def send() -> str:
-                part = await ends.dest.upload_part(
-                    upload.key, upload.upload_id, number, payload.body
-                )
-                verify(crc, part.crc64, upload.key, "")
-                return part.etag
-
-            return await ends.at_dest.ask(send, it=self._it, attempts=self._attempts), crc
+            return await self._upload(number, payload.body, lambda: crc)
+        except Unread as exc:
+            raise exc.why from exc
         finally:
             ends.budget.give(len(span))
+
+    async def _upload(self, number: int, body: Body, crc64: Callable[[], int]) -> Part:
+        """Send a part until it is there; `crc64` says what it has once it is sent."""
+        ends, upload = self._ends, self._left.upload
+
+        async def send() -> Part:
+            part = await ends.dest.upload_part(upload.key, upload.upload_id, number, body)
+            crc = crc64()
+            verify(crc, part.crc64, upload.key, "")
+            return part.etag, crc
+
+        return await ends.at_dest.ask(send, it=self._it, attempts=self._attempts)
 
     async def copy(self, origin: Origin, number: int) -> Part:
         """Have the service make a part of an object that it holds."""

@@ -48,6 +48,7 @@ LAYERS = [
     {
         "copying",
         "part_making",
+        "pieces",
         "parts",
         "server_copy",
         "engine",

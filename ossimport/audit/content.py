@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from ossimport.audit.compare import Code, Difference
 from ossimport.copying import Copying, CopyPolicy, Ends, compare, hash_body
 from ossimport.crc64 import crc64_combine
-from ossimport.dest.base import Body
 from ossimport.errors import Permanent
 from ossimport.listed import together
 from ossimport.model import ObjectInfo, Proof
 from ossimport.sources.base import Payload, Source
+from ossimport.transport.wire import Body
 
 Pace = Callable[[int], float]
 """Given the bytes about to be read, the seconds to wait first."""

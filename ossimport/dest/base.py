@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from ossimport.model import ObjectInfo, Origin
+from ossimport.transport import wire
 
-Body = bytes | bytearray | memoryview
+Body = wire.Body | wire.Flowing  # what reading the latter raises comes out of a call as it is
 
 
 class Limits(NamedTuple):

@@ -20,6 +20,7 @@ from ossimport.dest.wire import check_key
 from ossimport.errors import Permanent
 from ossimport.fidelity.arriving import OBJECT_ACL
 from ossimport.model import ObjectInfo, Origin
+from ossimport.transport.wire import Flowing
 
 
 class MemoryObject(NamedTuple):
@@ -71,7 +72,8 @@ class MemoryDestination:
         check_key(key, self.limits, "put")
         if len(body) > self.limits.max_put_size:
             raise _refused("EntityTooLarge", "put", key)
-        return self._store(key, bytes(body), headers, _md5(body))
+        whole = await _whole(body)
+        return self._store(key, whole, headers, _md5(whole))
 
     async def start_upload(self, key: str, headers: Mapping[str, str]) -> str:
         """Begin a multipart upload and return its id."""
@@ -85,7 +87,7 @@ class MemoryDestination:
     async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> StoredPart:
         """Send part `number` (from 1)."""
         upload = self._upload(key, upload_id, "upload_part")
-        return self._keep_part(upload, number, bytes(body), "upload_part")
+        return self._keep_part(upload, number, await _whole(body), "upload_part")
 
     async def copy_from(self, key: str, origin: Origin, headers: Mapping[str, str]) -> Stored:
         """Copy the bytes of a whole object of one of the buckets."""
@@ -188,7 +190,16 @@ def _stored_part(part: bytes) -> StoredPart:
     return StoredPart(_md5(part), crc64(part), len(part))
 
 
-def _md5(data: Body) -> str:
+async def _whole(body: Body) -> bytes:
+    if not isinstance(body, Flowing):
+        return bytes(body)
+    found = b""
+    while len(found) < len(body):
+        found += await body.read(len(found), len(body))
+    return found
+
+
+def _md5(data: bytes) -> str:
     """An entity tag: OSS writes the MD5 in capitals."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest().upper()
 

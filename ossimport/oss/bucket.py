@@ -16,7 +16,7 @@ from ossimport.oss.refusals import Role, read_refusal, translate
 from ossimport.oss.signing import SignerV4, encode_query
 from ossimport.transport import Endpoint, Response, Transport
 from ossimport.transport.faults import bad_response
-from ossimport.transport.wire import Body
+from ossimport.transport.wire import Body, Flowing
 
 LARGEST_PAGE = 1000  # objects that one listing request may ask for
 
@@ -114,7 +114,7 @@ class OssBucket:
         *,
         query: str = "",
         headers: Mapping[str, str] = _NO_HEADERS,
-        body: Body = b"",
+        body: Body | Flowing = b"",
         max_body: int = _MAX_BODY,
     ) -> Response:
         """Send a request; return its answer, whatever the status.

@@ -75,6 +75,18 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class AtHand(Protocol):
+    """What a source promises besides if reading costs little: bytes may be read while they are
+    sent, and once more if they have to be sent once more."""
+
+    async def read_some(self, info: ObjectInfo, offset: int, most: int) -> bytes:
+        """As `read`, but as many bytes as are best read at once: between one and `most`.
+
+        If the last ones of several come, all of them are of the version that `info` describes.
+        """
+
+
+@runtime_checkable
 class Tagged(Protocol):
     """What a source promises besides if it can tell the tags of an object."""
 

@@ -18,7 +18,7 @@ from ossimport.transport.outgoing import Outgoing
 from ossimport.transport.pool import Pool
 from ossimport.transport.proxy import Proxies, through
 from ossimport.transport.tls import ResumingContext
-from ossimport.transport.wire import Body, Endpoint, Headers, Response, encode_head
+from ossimport.transport.wire import Body, Endpoint, Flowing, Headers, Response, encode_head
 
 # Bytes of body per write: as many as the kernel's buffer may hold, or we are woken for less. uvloop
 # copies none of them.
@@ -89,7 +89,7 @@ class Transport:
         method: str,
         target: str,
         headers: Headers,
-        body: Body = b"",
+        body: Body | Flowing = b"",
         *,
         max_body: int = 64 << 20,
     ) -> Response:
@@ -98,9 +98,9 @@ class Transport:
         `target` is the encoded path and query. `headers` may be what makes them when the request
         goes out: hours may pass until its turn comes, and no signature lasts for so long. Host and
         Content-Length are added; a Host among `headers` wins. `body` is sent without copies if it
-        is large, and must stay as it is until this returns. Requests must be idempotent: one that
-        meets a kept-alive connection which the server closes before a byte of its answer is sent
-        again, once, on a new connection. Nothing else is tried again.
+        is large, and must stay as it is until this returns; or it flows. Requests must be
+        idempotent: one that meets a kept-alive connection which the server closes before a byte of
+        its answer is sent again, once, on a new connection. Nothing else is tried again.
 
         Raises Transient for whatever happens on the way (Timeout, ConnectionReset,
         ConnectionRefused, ConnectionFailed, DnsFailure, TlsError, BadResponse),

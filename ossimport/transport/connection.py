@@ -14,7 +14,7 @@ from ossimport.limits.way import Way
 from ossimport.transport.faults import Stale, Where, bad_response, exchange_fault
 from ossimport.transport.outgoing import Outgoing
 from ossimport.transport.reader import ResponseReader
-from ossimport.transport.wire import Body, Response
+from ossimport.transport.wire import Body, Flowing, Response
 
 if sys.platform == "linux":
     import fcntl
@@ -28,8 +28,8 @@ class Connection(asyncio.BufferedProtocol):
     """Sends requests and reads what comes back, under flow control.
 
     `reusable`: the connection is open, idle and at the start of a fresh response. `exchanges`
-    counts the requests begun. `held`: we wait for our own pace, not for the server. `aged`: it
-    shall not be used for another request. Errors say that they happened at `where`.
+    counts the requests begun. `held`: we wait for our own pace or source, not for the server.
+    `aged`: it shall not be used for another request. Errors say that they happened at `where`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reading_on: asyncio.Task[None] | None = None
 
     def exchange(
-        self, method: str, head: bytes, body: Body, max_body: int, first: int = 0
+        self, method: str, head: bytes, body: Body | Flowing, max_body: int, first: int = 0
     ) -> Awaitable[Response]:
         """Send one request; what this returns is to be awaited at once, and gives the response.
 
@@ -83,8 +83,8 @@ class Connection(asyncio.BufferedProtocol):
         self._waiter = waiter = self._loop.create_future()
         self._large = self._handed = 0
         size = len(body)
-        if size > (self._step if self._way.free else first):
-            return self._send(waiter, head, memoryview(body), first)
+        if isinstance(body, Flowing) or size > (self._step if self._way.free else first):
+            return self._send(waiter, head, body, first)
         if size <= _JOIN:
             self._outgoing.write(self._transport, head + body if size else head)
         else:
@@ -104,7 +104,7 @@ class Connection(asyncio.BufferedProtocol):
         self.connection_made(cast(asyncio.Transport, transport))
 
     async def _send(
-        self, waiter: asyncio.Future[Response], head: bytes, body: memoryview, first: int
+        self, waiter: asyncio.Future[Response], head: bytes, body: Body | Flowing, first: int
     ) -> Response:
         self._large = size = len(body)
         self._transport.write(head)
@@ -113,20 +113,31 @@ class Connection(asyncio.BufferedProtocol):
             step = self._step
             if not self._way.free:
                 step = min(step, first if first and not start else self._way.slice)
-            part = body[start : start + step]
-            if start and not self._way.free:
-                await self._hold(waiter, len(part))
             if self._paused:
                 self._resumed = self._loop.create_future()
                 await self._resumed
             elif start:
                 await asyncio.sleep(0)  # else a fast peer keeps us from seeing its early answer
+            part = await self._next(body, start, step)
+            if start and not self._way.free:
+                await self._hold(waiter, len(part))
             if waiter.done():  # answered early, or lost
                 break
             start += len(part)
             self._handed = start
             self._transport.write(part)
+            del part  # its memory is for the next, as soon as it is sent
         return await waiter
+
+    async def _next(self, body: Body | Flowing, start: int, most: int) -> Body:
+        """What is to be sent next, up to `most` bytes; nothing of it is copied."""
+        if not isinstance(body, Flowing):
+            return memoryview(body)[start : start + most]
+        self.held = True
+        try:
+            return await body.read(start, most)
+        finally:
+            self.held = False
 
     async def _hold(self, waiter: asyncio.Future[Response], size: int) -> None:
         """Wait until `size` more bytes may go, or the answer is there before."""

@@ -16,6 +16,22 @@ _NOT_ENCODED = "method or target of a request is not encoded"
 _REMEMBERED = 256  # names of received headers
 
 
+class Flowing:  # no ABC: every small body is asked whether it is one, and that would be dear
+    """A body that is read while it is sent, of `len()` bytes."""
+
+    def __len__(self) -> int:
+        """How many bytes it has in all."""
+        raise NotImplementedError
+
+    async def read(self, start: int, most: int) -> Body:
+        """Between one byte and `most` from `start`, which is where those before them ended, or 0.
+
+        From 0 on it is read anew, to be sent again. Whatever this raises ends the request, and
+        comes out of it as it is.
+        """
+        raise NotImplementedError
+
+
 class Endpoint(NamedTuple):
     """Where to connect to. IPv6 addresses come without brackets."""
 

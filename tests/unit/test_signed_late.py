@@ -15,7 +15,7 @@ from ossimport.sources import azure, bos, cos, ks3, oss, qiniu, s3, youpai
 from ossimport.sources.base import Source
 from ossimport.sources.s3_place import Place
 from ossimport.transport import Endpoint, Response, Transport
-from ossimport.transport.wire import Body, Headers
+from ossimport.transport.wire import Body, Flowing, Headers
 
 THERE = Endpoint("http", "127.0.0.1", 80)
 WAIT_S = 3600.0
@@ -53,7 +53,7 @@ class Queue(Transport):
         method: str,
         target: str,
         headers: Headers,
-        body: Body = b"",
+        body: Body | Flowing = b"",
         *,
         max_body: int = 0,
     ) -> Response:
