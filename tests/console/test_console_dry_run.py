@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 
-from tests.servers.installation import Installation
+from tests.servers.installation import PATIENCE_S, Installation
 
 
 def fill(installation: Installation) -> None:
@@ -48,7 +48,7 @@ def test_json_is_for_dry_runs(installation: Installation) -> None:
 
 def test_an_interrupted_dry_run_says_what_it_has_seen(installation: Installation) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.settimeout(60)
+        silent.settimeout(PATIENCE_S)
         domain = f"http://127.0.0.1:{silent.getsockname()[1]}"
         keys = {"srcAccessKey": "a", "srcSecretKey": "b", "srcBucket": "b"}
         installation.write_job(srcType="s3", srcPrefix="", srcDomain=domain, **keys)
@@ -57,6 +57,6 @@ def test_an_interrupted_dry_run_says_what_it_has_seen(installation: Installation
         with connection:
             assert connection.recv(3) == b"GET"
             dry.send_signal(signal.SIGINT)
-            out, _ = dry.communicate(timeout=120)
+            out, _ = dry.communicate(timeout=PATIENCE_S)
     assert dry.returncode == 130
     assert "(only a part was listed)" in out
