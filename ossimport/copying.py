@@ -28,7 +28,7 @@ from ossimport.model import CopyResult, ObjectInfo, Outcome, Proof, Upload
 from ossimport.naming import dest_key, display
 from ossimport.patience import End
 from ossimport.qetag import qetag
-from ossimport.sources.base import Checksum, Payload, Source, Tagged
+from ossimport.sources.base import Checksum, Payload, Placed, Source, Tagged
 from ossimport.transport.wire import Body
 
 if TYPE_CHECKING:
@@ -181,6 +181,11 @@ async def list_dest(ends: Ends, prefix: str, objects: Sequence[ObjectInfo]) -> L
         except Permanent:
             continue  # that it has no name there is said when it is its turn
     return await list_range(partial(ends.dest.list, prefix), keys, ask=ends.at_dest.ask)
+
+
+async def renew(source: Source, info: ObjectInfo) -> ObjectInfo:
+    """Describe the object of `info` as it is now. Raises as `Source.stat` does."""
+    return await (source.renew(info) if isinstance(source, Placed) else source.stat(info.key))
 
 
 def possible(keep: Keep, source: Source) -> Keep:

@@ -24,6 +24,7 @@ from ossimport.copying import (
     list_dest,
     md5_of,
     possible,
+    renew,
     seconds_text,
     verify,
 )
@@ -123,7 +124,7 @@ class CopyEngine:
         """Go on with the version that is there now, if the source changed under our hands."""
         if exc.code != "SourceChanged":
             raise exc
-        it.info = await self.ends.at_source.ask(self.ends.source.stat, it.info.key, it=it)
+        it.info = await self.ends.at_source.ask(renew, self.ends.source, it.info, it=it)
         it.changes += 1
         if it.changes == self.policy.changes:
             raise Permanent(

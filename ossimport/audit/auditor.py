@@ -25,6 +25,7 @@ from ossimport.copying import (
     SaveUpload,
     expected_headers,
     list_dest,
+    renew,
 )
 from ossimport.dest.base import Described
 from ossimport.engine import CopyEngine
@@ -137,7 +138,7 @@ class Auditor:
             if isinstance(found, Proof):
                 return found
             it.listed = NOTHING_LISTED
-            it.info = await self.ends.at_source.ask(self.ends.source.stat, it.info.key, it=it)
+            it.info = await self.ends.at_source.ask(renew, self.ends.source, it.info, it=it)
             if it.info[:4] == version[:4] and not looks_again:  # only `stat` knows a CRC64
                 break
         return found

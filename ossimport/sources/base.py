@@ -95,6 +95,14 @@ class Tagged(Protocol):
 
 
 @runtime_checkable
+class Placed(Protocol):
+    """What a source promises besides if a key alone does not tell a worker where the object is."""
+
+    async def renew(self, info: ObjectInfo) -> ObjectInfo:
+        """Describe the object of `info` as it is now. Raises as `Source.stat` does."""
+
+
+@runtime_checkable
 class Listable(Protocol):
     """What a source promises besides if it lists keys in order and can begin behind any of them."""
 

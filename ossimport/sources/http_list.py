@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.model import Lane, ObjectInfo, Verdict
 from ossimport.naming import display
-from ossimport.sources.base import Checksum, Payload, Scan, Source
+from ossimport.sources.base import Checksum, Payload, Placed, Scan, Source
 from ossimport.sources.http_fetch import Web, decoded, refused, strong_only, total_size
 from ossimport.sources.http_url import LISTED, NOTHING, SEEN, BadUrl, Place, Url
 from ossimport.sources.list_file import WINDOW, ListFile
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _CHECKED_LINES = 1000
 _CHECKED_URLS = 5
 _PROBED = 3  # servers
-_REMEMBERED = 10_000  # objects; a worker copies no more at a time
 _FIRST_BYTE = {"range": "bytes=0-0"}
 _SMALL = 64 << 10
 _LARGEST_UNKNOWN = 16 << 20  # bytes of an object whose size only its end tells
@@ -63,7 +62,6 @@ class HttpListSource:
         self._side = SideLoop()
         self._list: UrlList | None = None
         self._reads = False
-        self._places: dict[str, Place] = {}  # of objects that may be asked about next
 
     def check(self) -> None:
         """See `base.Source.check`.
@@ -80,29 +78,22 @@ class HttpListSource:
         return ListScan(self._open_list(), lane)
 
     async def stat(self, key: str) -> ObjectInfo:
-        """See `base.Source.stat`. Quick for what was to be read; else the list is searched."""
-        place = self._places.get(key)
-        if place is None:
-            place = await asyncio.to_thread(self._find, key)
-        found = await http_read.stat(self._object(place, key, -1), key)
-        seen = place._replace(known=SEEN, version=found.etag)
-        return found._replace(etag=seen.pack())
+        """See `base.Source.stat`. The list is searched for it."""
+        place = await asyncio.to_thread(self._find, key)
+        return await _described(place, self._object(place, key, -1), key)
+
+    async def renew(self, info: ObjectInfo) -> ObjectInfo:
+        """See `base.Placed`."""
+        place, one = self._placed(info, "stat", -1)
+        return await _described(place, one, info.key)
 
     async def read(self, info: ObjectInfo, offset: int, length: int) -> Payload:
         self._reads = True
-        try:
-            place = Place.unpack(info.etag)
-            if place.known != SEEN:
-                _refuse_unseen(place, info, is_whole=(offset, length) == (0, info.size))
-            version = info._replace(etag=place.version)
-            one = self._object(place, info.key, info.size)
-            return await http_read.read(one, version, offset, length)
-        except BadUrl as exc:
-            raise Permanent(str(exc), code="ListUrl", op="read", key=info.key) from exc
-        except Permanent as exc:
-            if exc.code == "SourceChanged":
-                self._remember(info.key, place)
-            raise
+        place, one = self._placed(info, "read", info.size)
+        if place.known != SEEN:
+            _refuse_unseen(place, info, is_whole=(offset, length) == (0, info.size))
+        version = info._replace(etag=place.version)
+        return await http_read.read(one, version, offset, length)
 
     async def close(self) -> None:
         self._side.close()
@@ -117,11 +108,13 @@ class HttpListSource:
     def _object(self, place: Place, key: str, size: int) -> "_Object":
         return _Object(self._web, self._unsized, place, key, size)
 
-    def _remember(self, key: str, place: Place) -> None:
-        self._places.pop(key, None)
-        self._places[key] = place
-        if len(self._places) > _REMEMBERED:
-            del self._places[next(iter(self._places))]
+    def _placed(self, info: ObjectInfo, op: str, size: int) -> tuple[Place, "_Object"]:
+        """Where it is. Raises Permanent(code="ListUrl") for what this source did not list."""
+        try:
+            place = Place.unpack(info.etag)
+            return place, self._object(place, info.key, size)
+        except BadUrl as exc:
+            raise Permanent(str(exc), code="ListUrl", op=op, key=info.key) from exc
 
     def _find(self, key: str) -> Place:
         for entry in self.scan(Lane()):
@@ -182,7 +175,7 @@ class HttpListSource:
             raise last
 
 
-_check: type[Source] = HttpListSource
+_check: tuple[type[Source], type[Placed]] = (HttpListSource, HttpListSource)
 
 
 class _Object:
@@ -271,6 +264,11 @@ class _Object:
         if "content-range" in headers:  # Content-MD5 would be the part's
             return None
         return stated_md5(headers.get("content-md5", ""))
+
+
+async def _described(place: Place, one: _Object, key: str) -> ObjectInfo:
+    found = await http_read.stat(one, key)
+    return found._replace(etag=place._replace(known=SEEN, version=found.etag).pack())
 
 
 def _refuse_unseen(place: Place, info: ObjectInfo, *, is_whole: bool) -> None:

@@ -402,6 +402,25 @@ def test_what_cannot_be_repaired_keeps_its_mismatch(bench: Bench) -> None:
     assert "AccessDenied" in result.message
 
 
+class Placed(MemorySource):
+    """Knows of no key where its object is."""
+
+    async def stat(self, key: str) -> ObjectInfo:
+        raise AssertionError(f"nobody can find {key}")
+
+    async def renew(self, info: ObjectInfo) -> ObjectInfo:
+        return await super().stat(info.key)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_where_an_object_is_need_not_be_searched_for(mode: Mode) -> None:
+    bench = Bench()
+    info = asyncio.run(bench.source.stat("a"))
+    bench.dest.objects.clear()
+    bench.source.__class__ = Placed
+    assert bench.audit("a", mode, was=info).code == Code.MISSING
+
+
 # -- the other way round ---------------------------------------------------------------------------
 
 

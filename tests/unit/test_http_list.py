@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from ossimport.copying import renew
 from ossimport.errors import Fatal, Permanent, StorageError, Transient
 from ossimport.model import Lane, ObjectInfo
 from ossimport.sources.base import Checksum, Payload
@@ -61,7 +62,7 @@ async def fetch(source: HttpListSource, info: ObjectInfo) -> tuple[ObjectInfo, P
         except Permanent as exc:
             if exc.code != "SourceChanged":
                 raise
-        info = await source.stat(info.key)
+        info = await source.renew(info)
     raise AssertionError("it changed three times")
 
 
@@ -132,7 +133,7 @@ def test_parts_are_of_one_version(nginx: RunningNginx, tmp_path: Path, name: str
         with pytest.raises(Permanent) as caught:
             await source.read(info, 0, 100)  # of a version that nobody has seen
         assert caught.value.code == "SourceChanged"
-        seen = await source.stat("parts")
+        seen = await source.renew(info)
         assert bytes((await source.read(seen, 100, 50)).body) == BODY[100:150]
         assert at_oss(await source.read(seen, 0, 0))["Content-Type"]
         nginx.put("parts", BODY[::-1], 1_700_000_000_000_000_000)
@@ -140,8 +141,28 @@ def test_parts_are_of_one_version(nginx: RunningNginx, tmp_path: Path, name: str
             with pytest.raises(Permanent) as caught:
                 await source.read(seen, offset, length)
             assert caught.value.code == "SourceChanged"
-        seen = await source.stat("parts")
+        seen = await source.renew(seen)
         assert bytes((await source.read(seen, 100, 50)).body) == BODY[::-1][100:150]
+
+    run(tmp_path / "list", work)
+
+
+def test_where_the_list_is_not_an_object_is_described_by_what_was_listed(
+    nginx: RunningNginx, tmp_path: Path
+) -> None:
+    nginx.put("there", BODY)
+    there, gone = listed(
+        write_list(tmp_path / "list", f"{nginx.url()} there", f"{nginx.url()} gone")
+    )
+
+    async def work(source: HttpListSource) -> None:
+        assert (await renew(source, there)).size == len(BODY)  # as the engine and the auditor do
+        with pytest.raises(Permanent) as caught:
+            await renew(source, gone)
+        assert caught.value.code == "HTTP404"
+        with pytest.raises(Permanent) as caught:
+            await renew(source, there._replace(etag="of another source"))
+        assert caught.value.code == "ListUrl"
 
     run(tmp_path / "list", work)
 
@@ -194,9 +215,7 @@ def test_a_large_object_needs_ranges_to_come_in_parts(nginx: RunningNginx, tmp_p
     (info,) = listed(write_list(tmp_path / "list", f"{nginx.url('whole')} large {len(BODY) * 100}"))
 
     async def work(source: HttpListSource) -> None:
-        with pytest.raises(Permanent):
-            await source.read(info, 0, 1000)
-        seen = await source.stat("large")
+        seen = await source.renew(info)
         with pytest.raises(Permanent, match="only the whole.*Cure: raise multipart") as caught:
             await source.read(seen, 0, 1000)
         assert caught.value.code == "RangeIgnored"
@@ -364,9 +383,7 @@ def test_a_part_has_no_checksum_of_the_whole(tmp_path: Path) -> None:
     )
 
     async def work(source: HttpListSource) -> Payload:
-        with pytest.raises(Permanent):
-            await source.read(info, 1, 2)
-        return await source.read(await source.stat("a"), 1, 2)
+        return await source.read(await source.renew(info), 1, 2)
 
     with RawServer(Script(part, head)) as server:
         (info,) = listed(write_list(tmp_path / "list", f"{server.endpoint}/ a"))
